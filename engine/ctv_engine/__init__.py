@@ -1,0 +1,1 @@
+"""The engine: scores every checkpoint of a training run into one SQLite file."""

@@ -1,0 +1,132 @@
+"""States and rows of the database as types. The one place where a state is spelled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+APPLICATION_ID = 0x43545631
+"""``PRAGMA application_id`` of our files ("CTV1")."""
+
+SCHEMA_VERSION = 1
+"""``PRAGMA user_version``; a reader refuses a file with a higher one."""
+
+MACRO = "macro"
+"""The dataset name under which the mean over datasets is stored in ``scores``."""
+
+CheckpointState = Literal[
+    "found", "writing", "ready", "scoring", "done", "failed", "vanished", "skipped"
+]
+Mode = Literal["closed", "open", "gold"]
+EvaluationState = Literal["queued", "running", "done", "failed"]
+EngineState = Literal["starting", "idle", "scoring", "paused", "stopping", "stopped"]
+WorkerState = Literal["starting", "ready", "ended", "lost"]
+SpanKind = Literal["load", "input", "prefill", "decode", "score"]
+PredictionStatus = Literal["ok", "failed"]
+EventLevel = Literal["info", "warning", "error"]
+SampleStatus = Literal["ok", "host", "error", "lost"]
+
+MODES: tuple[Mode, ...] = ("closed", "open", "gold")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRow:
+    """A dataset of a suite."""
+
+    name: str
+    open_metric: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """An item of a suite, with its options in the order in which they are asked."""
+
+    dataset: str
+    key: str
+    question: str
+    options_json: str
+    gold_index: int | None
+    answers_json: str
+    image: str
+    image_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRow:
+    """What one checkpoint answered to one item. Seconds are the item's share of its batch.
+
+    Log-probabilities are natural; ``option_logprobs_json`` is in the order of the item's options.
+    ``attempt`` counts from 1. Every value that does not exist is None, with ``reason`` beside it.
+    """
+
+    evaluation_id: int
+    item_id: int
+    permutation: int
+    worker_id: int
+    batch_id: int
+    attempt: int
+    status: PredictionStatus
+    reason: str | None = None
+    answer: str | None = None
+    score: float | None = None
+    correct: int | None = None
+    gold_logprob: float | None = None
+    gold_prob: float | None = None
+    option_mass: float | None = None
+    option_logprobs_json: str | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """A stretch of one worker's time. Epoch seconds."""
+
+    worker_id: int
+    evaluation_id: int
+    batch_id: int | None
+    kind: SpanKind
+    started_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One reading of one device. Per cent, bytes, watts, degrees Celsius, megahertz.
+
+    ``gpu_uuid`` names the device; on a machine without NVIDIA GPUs it is ``cpu-N`` for worker N's
+    process and ``status`` is ``host``. A field that can't be read is None and ``reason`` says why.
+    """
+
+    at: float
+    gpu_uuid: str
+    host: str
+    utilisation: float | None
+    memory_used: int | None
+    memory_total: int | None
+    power_w: float | None
+    temperature_c: float | None
+    sm_clock_mhz: float | None
+    throttle: str | None
+    status: SampleStatus
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationRow:
+    """How one proxy tracks gold. ``window`` 0 is the whole run; ``r`` None carries a reason."""
+
+    proxy: Literal["closed", "open"]
+    scope: str
+    method: str
+    window: int
+    step: int
+    r: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str | None = None

@@ -1,0 +1,450 @@
+"""The one writer of a database. Every method is one short transaction."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+from ctv_engine.store.reader import StoreError
+from ctv_engine.store.rows import (
+    APPLICATION_ID,
+    MACRO,
+    SCHEMA_VERSION,
+    CheckpointState,
+    CorrelationRow,
+    DatasetRow,
+    EngineState,
+    EvaluationState,
+    EventLevel,
+    ItemRow,
+    Mode,
+    PredictionRow,
+    SampleRow,
+    SpanRow,
+    WorkerState,
+)
+from ctv_engine.store.schema import migrate
+
+BUSY_TIMEOUT_S = 30.0
+RAW_SAMPLES_KEPT_S = 3600.0
+JOURNAL_LIMIT_BYTES = 64 * 2**20
+
+
+def _insert(table: str, row: type, *extra: str) -> str:
+    names = [field.name for field in fields(row)] + list(extra)
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"
+
+
+_INSERT_PREDICTION = (
+    _insert("predictions", PredictionRow, "created_at")
+    + " ON CONFLICT (evaluation_id, item_id, permutation) DO NOTHING"
+)
+_INSERT_SPAN = _insert("spans", SpanRow)
+_INSERT_SAMPLE = _insert("gpu_samples", SampleRow)
+_INSERT_CORRELATION = _insert("correlations", CorrelationRow, "run_id").replace(
+    "INSERT", "INSERT OR REPLACE", 1
+)
+
+
+class Writer:
+    """Creates or opens a database and writes to it. Used by one thread of one process."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create ``path``, switch it to WAL and migrate it.
+
+        Raises:
+            StoreError: the directory is missing, the file is not ours, or it is newer than we are.
+        """
+        self.path = Path(path)
+        if not self.path.parent.is_dir():
+            raise StoreError(f"{self.path}: no such directory {self.path.parent}")
+        try:
+            self.connection = sqlite3.connect(
+                self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None
+            )
+            self._refuse_foreign()
+            self.journal_mode = self._pragma("journal_mode = WAL")
+            self.connection.execute("PRAGMA synchronous = NORMAL")
+            self.connection.execute("PRAGMA foreign_keys = ON")
+            self.connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
+            migrate(self.connection)
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.path}: can't be opened as a database: {error}") from error
+
+    def _pragma(self, text: str) -> Any:
+        return self.connection.execute(f"PRAGMA {text}").fetchone()[0]
+
+    def _refuse_foreign(self) -> None:
+        tables = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        version = self._pragma("user_version")
+        if tables and version and self._pragma("application_id") != APPLICATION_ID:
+            raise StoreError(f"{self.path}: an SQLite database, but not one that ctv-tui wrote")
+        if tables and not version and not self._half_migrated():
+            raise StoreError(f"{self.path}: an SQLite database, but not one that ctv-tui wrote")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path}: written by a newer ctv-tui (schema {version}, this one writes"
+                f" {SCHEMA_VERSION}); upgrade ctv-tui or choose another --db"
+            )
+
+    def _half_migrated(self) -> bool:
+        """Tell whether a migration was interrupted before the file was marked as ours."""
+        query = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlite_migrations'"
+        return bool(self.connection.execute(query).fetchone()[0])
+
+    def close(self) -> None:
+        """Fold the WAL back into the file and close it."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed at the end, rolled back on any error."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.Error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return self.connection.execute(sql, values).fetchall()
+
+    # --- what is asked ------------------------------------------------------------------------
+
+    def add_suite(
+        self, digest: str, datasets: Sequence[DatasetRow], items: Iterable[ItemRow]
+    ) -> dict[tuple[str, str], int]:
+        """Store a suite once; return the id of every item by (dataset, key)."""
+        with self.transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO datasets (suite_digest, name, open_metric, items)"
+                " VALUES (?, ?, ?, ?)",
+                [(digest, *astuple(dataset)) for dataset in datasets],
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO items (suite_digest, dataset, key, question, options_json,"
+                " gold_index, answers_json, image, image_digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(digest, *astuple(item)) for item in items],
+            )
+        rows = self.query("SELECT dataset, key, id FROM items WHERE suite_digest = ?", digest)
+        return {(dataset, key): item_id for dataset, key, item_id in rows}
+
+    def open_run(
+        self,
+        *,
+        name: str,
+        checkpoint_dir: str,
+        suite_digest: str,
+        gold_digest: str | None,
+        config_json: str,
+        versions_json: str,
+        host: str,
+    ) -> int:
+        """Return the run of this directory and these suites, made anew or taken up again."""
+        with self.transaction() as connection:
+            found = connection.execute(
+                "SELECT id FROM runs WHERE checkpoint_dir = ? AND suite_digest = ?"
+                " AND gold_digest IS ?",
+                (checkpoint_dir, suite_digest, gold_digest),
+            ).fetchone()
+            if found:
+                connection.execute(
+                    "UPDATE runs SET name = ?, config_json = ?, versions_json = ?, host = ?,"
+                    " finished_at = NULL WHERE id = ?",
+                    (name, config_json, versions_json, host, found[0]),
+                )
+                return int(found[0])
+            cursor = connection.execute(
+                "INSERT INTO runs (name, checkpoint_dir, suite_digest, gold_digest, config_json,"
+                " versions_json, host, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    name,
+                    checkpoint_dir,
+                    suite_digest,
+                    gold_digest,
+                    config_json,
+                    versions_json,
+                    host,
+                    time.time(),
+                ),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def finish_run(self, run_id: int) -> None:
+        """Mark the run as ended."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET finished_at = ? WHERE id = ?", (time.time(), run_id)
+            )
+
+    # --- which model --------------------------------------------------------------------------
+
+    def add_checkpoint(
+        self,
+        run_id: int,
+        step: int,
+        path: str,
+        state: CheckpointState,
+        *,
+        reason: str | None = None,
+        found_at: float | None = None,
+    ) -> int:
+        """Insert a checkpoint and return its id."""
+        with self.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO checkpoints (run_id, step, path, state, reason, found_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (run_id, step, path, state, reason, found_at or time.time()),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def set_checkpoint(
+        self, checkpoint_id: int, state: CheckpointState, reason: str | None = None, **columns: Any
+    ) -> None:
+        """Change a checkpoint's state, its reason and any other columns by name."""
+        names = ["state", "reason", *columns]
+        text = ", ".join(f"{name} = ?" for name in names)
+        with self.transaction() as connection:
+            connection.execute(
+                f"UPDATE checkpoints SET {text} WHERE id = ?",
+                (state, reason, *columns.values(), checkpoint_id),
+            )
+
+    # --- the work -----------------------------------------------------------------------------
+
+    def add_evaluation(self, checkpoint_id: int, mode: Mode, schedule: str, planned: int) -> int:
+        """Insert an evaluation, or return the one that exists."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO evaluations (checkpoint_id, mode, schedule, state, planned)"
+                " VALUES (?, ?, ?, 'queued', ?) ON CONFLICT (checkpoint_id, mode) DO NOTHING",
+                (checkpoint_id, mode, schedule, planned),
+            )
+            row = connection.execute(
+                "SELECT id FROM evaluations WHERE checkpoint_id = ? AND mode = ?",
+                (checkpoint_id, mode),
+            ).fetchone()
+            return int(row[0])
+
+    def start_evaluation(self, evaluation_id: int) -> None:
+        """Mark an evaluation as running; its first start is kept."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE evaluations SET state = 'running',"
+                " started_at = coalesce(started_at, ?) WHERE id = ?",
+                (time.time(), evaluation_id),
+            )
+
+    def add_results(self, predictions: Sequence[PredictionRow], spans: Sequence[SpanRow]) -> None:
+        """Persist one batch: predictions (the first result of an item stays) and spans."""
+        now = time.time()
+        by_status: dict[tuple[int, str], list[tuple[Any, ...]]] = defaultdict(list)
+        for row in predictions:
+            by_status[row.evaluation_id, row.status].append((*astuple(row), now))
+        with self.transaction() as connection:
+            for (evaluation_id, status), rows in by_status.items():
+                new = connection.executemany(_INSERT_PREDICTION, rows).rowcount
+                counter = "done" if status == "ok" else "failed"
+                connection.execute(
+                    f"UPDATE evaluations SET {counter} = {counter} + ? WHERE id = ?",
+                    (new, evaluation_id),
+                )
+            connection.executemany(_INSERT_SPAN, [astuple(span) for span in spans])
+
+    def finish_evaluation(
+        self, evaluation_id: int, state: EvaluationState, reason: str | None = None
+    ) -> None:
+        """Write the final scores, the balance and the end of an evaluation."""
+        self.refresh_scores(evaluation_id)
+        rows = self.query(
+            "SELECT busy_s, wait_s, began, ended FROM gpu_balance WHERE evaluation_id = ?",
+            evaluation_id,
+        )
+        makespan_s = ideal_s = idle_fraction = None
+        if rows:
+            busy = sum(row[0] for row in rows)
+            wait = sum(row[1] for row in rows)
+            makespan_s = rows[0][3] - rows[0][2]
+            ideal_s = busy / len(rows)
+            idle_fraction = wait / (busy + wait) if busy + wait > 0 else None
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE evaluations SET state = ?, reason = ?, finished_at = ?, makespan_s = ?,"
+                " ideal_s = ?, idle_fraction = ? WHERE id = ?",
+                (state, reason, time.time(), makespan_s, ideal_s, idle_fraction, evaluation_id),
+            )
+
+    def refresh_scores(self, evaluation_id: int) -> None:
+        """Aggregate the predictions so far into ``scores``.
+
+        A dataset's standard error is the sample one over its items; the macro mean's is that of a
+        mean of independent means. The macro mean is written only once every dataset has an item.
+        """
+        mode, digest = self.query(
+            "SELECT e.mode, CASE e.mode WHEN 'gold' THEN r.gold_digest ELSE r.suite_digest END"
+            " FROM evaluations e JOIN checkpoints c ON c.id = e.checkpoint_id"
+            " JOIN runs r ON r.id = c.run_id WHERE e.id = ?",
+            evaluation_id,
+        )[0]
+        names = dict(
+            self.query("SELECT name, open_metric FROM datasets WHERE suite_digest = ?", digest)
+        )
+        columns = ("correct", "gold_prob") if mode == "closed" else ("score",)
+        moments = ", ".join(f"count({c}), avg({c}), avg({c} * {c})" for c in columns)
+        rows: list[tuple[str, str, float, float | None, int]] = []
+        for dataset, *values in self.query(
+            f"SELECT i.dataset, {moments} FROM predictions p JOIN items i ON i.id = p.item_id"
+            " WHERE p.evaluation_id = ? AND p.status = 'ok' GROUP BY i.dataset",
+            evaluation_id,
+        ):
+            for column, start in zip(columns, range(0, len(values), 3), strict=True):
+                n, mean, square = values[start : start + 3]
+                if not n:
+                    continue
+                error = math.sqrt(max(0.0, square - mean * mean) / (n - 1)) if n > 1 else None
+                metric = "accuracy" if column == "correct" else column
+                rows.append((dataset, metric, mean, error, n))
+                if column == "score":
+                    rows.append((dataset, names[dataset], mean, error, n))
+        rows += _macro(rows, set(names), "score" if mode != "closed" else None)
+        with self.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO scores (evaluation_id, dataset, metric, value, stderr, n)"
+                " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM scores"
+                " WHERE evaluation_id = ?1 AND dataset = ?2 AND metric = ?3 AND n = ?6)",
+                [(evaluation_id, *row) for row in rows],
+            )
+
+    # --- the machine --------------------------------------------------------------------------
+
+    def add_worker(self, run_id: int, host: str, device: str, pid: int | None) -> int:
+        """Insert a worker that is starting and return its id."""
+        with self.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO workers (run_id, host, device, pid, state, started_at)"
+                " VALUES (?, ?, ?, ?, 'starting', ?)",
+                (run_id, host, device, pid, time.time()),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def set_worker(
+        self, worker_id: int, state: WorkerState, *, gpu_uuid: str | None = None
+    ) -> None:
+        """Change a worker's state; its device's name is kept once known."""
+        stamp = {
+            "ready": ", ready_at = :now",
+            "ended": ", ended_at = :now",
+            "lost": ", ended_at = :now",
+        }
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE workers SET state = :state, gpu_uuid = coalesce(:gpu_uuid, gpu_uuid)"
+                f"{stamp.get(state, '')} WHERE id = :id",
+                {"state": state, "gpu_uuid": gpu_uuid, "id": worker_id, "now": time.time()},
+            )
+
+    def end_stale_workers(self, run_id: int) -> None:
+        """Mark the workers of an engine that is gone as lost, as of its last heartbeat."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE workers SET state = 'lost', ended_at = coalesce("
+                " (SELECT heartbeat_at FROM engine), started_at)"
+                " WHERE run_id = ? AND state IN ('starting', 'ready')",
+                (run_id,),
+            )
+
+    def add_samples(self, samples: Sequence[SampleRow]) -> None:
+        """Store device readings."""
+        if samples:
+            with self.transaction() as connection:
+                connection.executemany(_INSERT_SAMPLE, [astuple(sample) for sample in samples])
+
+    def fold_samples(self, now: float) -> None:
+        """Fold whole minutes of samples into ``gpu_minutes``; drop raw ones over an hour old."""
+        values = ("utilisation", "memory_used", "power_w", "temperature_c", "sm_clock_mhz")
+        names = ", ".join(f"{v}_mean, {v}_min, {v}_max" for v in values)
+        picks = ", ".join(f"avg({v}), min({v}), max({v})" for v in values)
+        with self.transaction() as connection:
+            connection.execute(
+                f"INSERT OR REPLACE INTO gpu_minutes (gpu_uuid, bucket, host, n, {names})"
+                f" SELECT gpu_uuid, CAST(at / 60 AS INTEGER), max(host), count(*), {picks}"
+                " FROM gpu_samples"
+                " WHERE at >= coalesce((SELECT max(bucket) FROM gpu_minutes), 0) * 60"
+                " AND at < CAST(? / 60 AS INTEGER) * 60 GROUP BY 1, 2",
+                (now,),
+            )
+            connection.execute("DELETE FROM gpu_samples WHERE at < ?", (now - RAW_SAMPLES_KEPT_S,))
+
+    # --- what is said -------------------------------------------------------------------------
+
+    def add_correlations(self, run_id: int, rows: Sequence[CorrelationRow]) -> None:
+        """Store correlations; a later one for the same key replaces an earlier one."""
+        with self.transaction() as connection:
+            connection.executemany(_INSERT_CORRELATION, [(*astuple(row), run_id) for row in rows])
+
+    def add_event(
+        self, level: EventLevel, kind: str, message: str, checkpoint_id: int | None = None
+    ) -> None:
+        """Store one event."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO events (at, level, kind, message, checkpoint_id)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (time.time(), level, kind, message, checkpoint_id),
+            )
+
+    def beat(
+        self, *, run_id: int | None, pid: int, host: str, state: EngineState, version: str
+    ) -> None:
+        """Write the engine's state and a fresh heartbeat."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO engine"
+                " (id, run_id, pid, host, state, heartbeat_at, version)"
+                " VALUES (1, ?, ?, ?, ?, ?, ?)",
+                (run_id, pid, host, state, time.time(), version),
+            )
+
+
+def _macro(
+    rows: Sequence[tuple[str, str, float, float | None, int]],
+    datasets: set[str],
+    only: str | None,
+) -> list[tuple[str, str, float, float | None, int]]:
+    by_metric: dict[str, list[tuple[float, float | None, int]]] = defaultdict(list)
+    for _, metric, value, error, n in rows:
+        if only is None or metric == only:
+            by_metric[metric].append((value, error, n))
+    macro: list[tuple[str, str, float, float | None, int]] = []
+    for metric, parts in by_metric.items():
+        if len(parts) != len(datasets):
+            continue
+        known = [error for _, error, _ in parts if error is not None]
+        error = math.sqrt(sum(e * e for e in known)) / len(parts)
+        macro.append(
+            (
+                MACRO,
+                metric,
+                math.fsum(value for value, _, _ in parts) / len(parts),
+                error if len(known) == len(parts) else None,
+                sum(n for _, _, n in parts),
+            )
+        )
+    return macro

@@ -1,0 +1,327 @@
+"""Suite files: a directory with ``suite.toml``, ``items.jsonl`` and content-addressed images.
+
+``suite.toml``::
+
+    format = 1
+    name = "my-suite"
+    kind = "paired"            # or "gold": then items need no options
+    option_order = "seeded"    # or "file": options are asked in the order of items.jsonl
+
+    [[datasets]]
+    name = "ChartQA"
+    open_metric = "exact_match"
+    max_new_tokens = 16
+    open_instruction = "Answer with a single word or number."
+
+``items.jsonl``, one object per line::
+
+    {"dataset": "ChartQA", "key": "17", "question": "…", "image": "images/<sha256>.png",
+     "options": ["12", "14", "21", "41"], "gold_index": 1, "answers": ["14"]}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ctv_engine.suite.items import OPEN_METRICS, Dataset, Item, Suite, SuiteKind
+from ctv_engine.suite.questions import LETTERS
+
+FORMAT = 1
+SUITE_FILE = "suite.toml"
+ITEMS_FILE = "items.jsonl"
+MAX_PROBLEMS = 20
+
+_IMAGE_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"RIFF", ".webp"),
+    (b"GIF8", ".gif"),
+    (b"BM", ".bmp"),
+    (b"II*\x00", ".tif"),
+    (b"MM\x00*", ".tif"),
+)
+
+
+class SuiteError(Exception):
+    """A suite that can't be used. ``problems`` names each fault, its place and the way out."""
+
+    def __init__(self, directory: Path, problems: Sequence[str]) -> None:
+        self.directory = directory
+        self.problems = tuple(problems)
+        shown = self.problems[:MAX_PROBLEMS]
+        more = len(self.problems) - len(shown)
+        lines = [f"suite {directory}: {problem}" for problem in shown]
+        if more:
+            lines.append(f"suite {directory}: … and {more} more problems")
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class DraftItem:
+    """An item on its way into a suite directory; ``image`` holds the encoded picture."""
+
+    dataset: str
+    key: str
+    question: str
+    image: bytes
+    answers: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    gold_index: int | None = None
+
+
+def write_suite(
+    directory: Path,
+    *,
+    name: str,
+    kind: SuiteKind,
+    datasets: Sequence[Dataset],
+    items: Iterable[DraftItem],
+) -> Suite:
+    """Write a suite directory and return it as :func:`read_suite` reads it.
+
+    Images are stored once per content, under their SHA-256. ``suite.toml`` is written last: a
+    directory without it is not a suite.
+
+    Raises:
+        SuiteError: what was written does not pass the checks of :func:`read_suite`.
+        FileExistsError: ``directory`` already holds a suite.
+    """
+    directory = Path(directory)
+    if (directory / SUITE_FILE).exists():
+        raise FileExistsError(f"{directory} already holds a suite")
+    (directory / "images").mkdir(parents=True, exist_ok=True)
+    with (directory / ITEMS_FILE).open("w", encoding="utf-8") as out:
+        for item in items:
+            digest = hashlib.sha256(item.image).hexdigest()
+            image = f"images/{digest}{_image_suffix(item.image) or '.bin'}"
+            target = directory / image
+            if not target.exists():
+                target.write_bytes(item.image)
+            row = {
+                "dataset": item.dataset,
+                "key": item.key,
+                "question": item.question,
+                "image": image,
+                "options": list(item.options),
+                "gold_index": item.gold_index,
+                "answers": list(item.answers),
+            }
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    head = [f"format = {FORMAT}", f"name = {json.dumps(name)}", f"kind = {json.dumps(kind)}"]
+    for dataset in datasets:
+        head += [
+            "",
+            "[[datasets]]",
+            f"name = {json.dumps(dataset.name)}",
+            f"open_metric = {json.dumps(dataset.open_metric)}",
+            f"max_new_tokens = {dataset.max_new_tokens}",
+            f"open_instruction = {json.dumps(dataset.open_instruction)}",
+        ]
+    (directory / SUITE_FILE).write_text("\n".join(head) + "\n", encoding="utf-8")
+    return read_suite(directory)
+
+
+def read_suite(directory: Path) -> Suite:
+    """Read and check a suite directory.
+
+    Every image is read once and compared with the digest in its name, so a suite that loads is a
+    suite whose pictures are whole.
+
+    Raises:
+        SuiteError: with one line per fault (missing file, bad TOML or JSON, unknown metric,
+            duplicate key, missing option, image that is absent, altered or not a picture).
+    """
+    directory = Path(directory)
+    head = _read_head(directory)
+    problems: list[str] = []
+    datasets = _read_datasets(head, problems)
+    kind = head.get("kind", "paired")
+    if kind not in ("paired", "gold"):
+        problems.append(f"{SUITE_FILE}: kind is {kind!r}; use 'paired' or 'gold'")
+        kind = "paired"
+    order = head.get("option_order", "seeded")
+    if order not in ("seeded", "file"):
+        problems.append(f"{SUITE_FILE}: option_order is {order!r}; use 'seeded' or 'file'")
+
+    digest = hashlib.sha256((directory / SUITE_FILE).read_bytes())
+    items: list[Item] = []
+    names = {dataset.name for dataset in datasets}
+    seen: dict[tuple[str, str], int] = {}
+    image_digests: dict[str, str | None] = {}
+    items_file = directory / ITEMS_FILE
+    if not items_file.is_file():
+        raise SuiteError(directory, [f"no {ITEMS_FILE}; each line of it is one item"])
+    with items_file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            digest.update(line)
+            if not line.strip():
+                continue
+            faults: list[str] = []
+            item = _read_item(line, kind, names, faults)
+            if item is not None:
+                place = seen.setdefault((item.dataset, item.key), number)
+                if place != number:
+                    faults.append(f"key {item.key!r} of {item.dataset} was used in line {place}")
+                if item.image not in image_digests:
+                    image_digests[item.image] = _check_image(directory, item.image, faults)
+                image_digest = image_digests[item.image]
+                if image_digest is not None:
+                    item = _with_digest(item, image_digest)
+                    items.append(item.placed() if order == "seeded" else item)
+                elif not faults:
+                    faults.append(f"image {item.image}: see above")
+            problems += [f"{ITEMS_FILE} line {number}: {fault}" for fault in faults]
+    if not items and not problems:
+        problems.append(f"{ITEMS_FILE} holds no items")
+    for name in sorted(names - {item.dataset for item in items}):
+        if not problems:
+            problems.append(f"dataset {name!r} has no items; remove it from {SUITE_FILE}")
+    if problems:
+        raise SuiteError(directory, problems)
+    for image in sorted(image_digests):
+        digest.update(f"{image} {image_digests[image]}\n".encode())
+    return Suite(
+        name=str(head.get("name", directory.name)),
+        kind=kind,
+        directory=directory.resolve(),
+        datasets=tuple(datasets),
+        items=tuple(items),
+        digest=digest.hexdigest(),
+    )
+
+
+def _read_head(directory: Path) -> dict[str, Any]:
+    if not directory.is_dir():
+        raise SuiteError(directory, ["no such directory"])
+    path = directory / SUITE_FILE
+    if not path.is_file():
+        raise SuiteError(directory, [f"no {SUITE_FILE}: this is not a suite directory"])
+    try:
+        head = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SuiteError(directory, [f"{SUITE_FILE} can't be parsed: {error}"]) from error
+    if head.get("format") != FORMAT:
+        found = head.get("format")
+        raise SuiteError(directory, [f"{SUITE_FILE}: format is {found!r}, expected {FORMAT}"])
+    return head
+
+
+def _read_datasets(head: dict[str, Any], problems: list[str]) -> list[Dataset]:
+    tables = head.get("datasets")
+    if not isinstance(tables, list) or not tables:
+        problems.append(f"{SUITE_FILE}: no [[datasets]] table")
+        return []
+    datasets: list[Dataset] = []
+    for table in tables:
+        name = table.get("name")
+        metric = table.get("open_metric", "exact_match")
+        cap = table.get("max_new_tokens", 32)
+        if not isinstance(name, str) or not name:
+            problems.append(f"{SUITE_FILE}: a dataset has no name")
+            continue
+        if name == "macro" or name in {dataset.name for dataset in datasets}:
+            problems.append(f"{SUITE_FILE}: dataset name {name!r} is reserved or used twice")
+            continue
+        if metric not in OPEN_METRICS:
+            known = ", ".join(OPEN_METRICS)
+            problems.append(f"{SUITE_FILE}: {name}: unknown open_metric {metric!r}; use {known}")
+            continue
+        if not isinstance(cap, int) or cap < 1:
+            problems.append(f"{SUITE_FILE}: {name}: max_new_tokens must be a whole number >= 1")
+            continue
+        datasets.append(Dataset(name, metric, cap, str(table.get("open_instruction", ""))))
+    return datasets
+
+
+def _read_item(line: bytes, kind: str, names: set[str], faults: list[str]) -> Item | None:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        faults.append(f"not JSON: {error}")
+        return None
+    if not isinstance(row, dict):
+        faults.append("not a JSON object")
+        return None
+    missing = [k for k in ("dataset", "key", "question", "image", "answers") if not row.get(k)]
+    if missing:
+        faults.append(f"missing or empty: {', '.join(missing)}")
+        return None
+    if row["dataset"] not in names:
+        faults.append(f"dataset {row['dataset']!r} is not in {SUITE_FILE}")
+    answers = row["answers"]
+    if not isinstance(answers, list) or not all(isinstance(a, str) and a.strip() for a in answers):
+        faults.append("answers must be a list of non-empty strings")
+        return None
+    options = row.get("options") or []
+    gold = row.get("gold_index")
+    if options or gold is not None or kind == "paired":
+        if not isinstance(options, list) or not all(
+            isinstance(o, str) and o.strip() for o in options
+        ):
+            faults.append("options must be a list of non-empty strings")
+            return None
+        if not 2 <= len(options) <= len(LETTERS):
+            faults.append(f"{len(options)} options; a closed form needs 2 to {len(LETTERS)}")
+        elif not isinstance(gold, int) or not 0 <= gold < len(options):
+            faults.append(f"gold_index {gold!r} is not the index of one of {len(options)} options")
+        elif len(set(options)) != len(options):
+            faults.append("two options are equal")
+    if faults:
+        return None
+    return Item(
+        dataset=row["dataset"],
+        key=str(row["key"]),
+        question=str(row["question"]),
+        image=str(row["image"]),
+        image_digest="",
+        options=tuple(options),
+        gold_index=gold,
+        answers=tuple(answers),
+    )
+
+
+def _with_digest(item: Item, digest: str) -> Item:
+    return Item(
+        item.dataset,
+        item.key,
+        item.question,
+        item.image,
+        digest,
+        item.options,
+        item.gold_index,
+        item.answers,
+    )
+
+
+def _check_image(directory: Path, image: str, faults: list[str]) -> str | None:
+    pure = PurePosixPath(image)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in image or os.sep * 2 in image:
+        faults.append(f"image {image!r} points outside the suite directory")
+        return None
+    try:
+        content = (directory / image).read_bytes()
+    except OSError as error:
+        faults.append(f"image {image}: {error.strerror or error}")
+        return None
+    digest = hashlib.sha256(content).hexdigest()
+    if _image_suffix(content) is None:
+        faults.append(f"image {image} is not a picture ({len(content):,} bytes)")
+        return None
+    if len(pure.stem) == 64 and pure.stem != digest:
+        faults.append(f"image {image} was altered: its content does not match its name")
+        return None
+    return digest
+
+
+def _image_suffix(content: bytes) -> str | None:
+    for magic, suffix in _IMAGE_MAGIC:
+        if content.startswith(magic):
+            return suffix
+    return None

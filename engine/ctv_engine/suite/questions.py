@@ -1,0 +1,42 @@
+"""The wording of the closed and the open question.
+
+Only the user's turn is made here; the checkpoint's own chat template is put around it by the model
+adapter. Both forms begin with the same words, so that a paired item shares its prefix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+
+from ctv_engine.suite.items import Dataset, Item
+
+LETTERS = string.ascii_uppercase
+CLOSED_INSTRUCTION = "Answer with the option's letter."
+
+
+def closed_text(item: Item) -> str:
+    """Return question, lettered options (one per line) and the instruction to give a letter.
+
+    Raises:
+        ValueError: the item has no closed form.
+    """
+    if item.gold_index is None:
+        raise ValueError(f"{item.dataset}/{item.key} has no options: it has no closed form")
+    lines = [item.question]
+    lines += [f"{letter}. {option}" for letter, option in zip(LETTERS, item.options, strict=False)]
+    lines.append(CLOSED_INSTRUCTION)
+    return "\n".join(lines)
+
+
+def open_text(item: Item, dataset: Dataset) -> str:
+    """Return the question with the dataset's open instruction, if it has one, on its own line."""
+    if not dataset.open_instruction:
+        return item.question
+    return f"{item.question}\n{dataset.open_instruction}"
+
+
+def question_hash() -> str:
+    """Return a short hash of the wording that is not part of a suite, stored with every run."""
+    probe = Item("d", "k", "q", "", "", ("x", "y"), 0, ("x",))
+    return hashlib.sha256(closed_text(probe).encode()).hexdigest()[:16]
