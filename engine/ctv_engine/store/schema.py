@@ -250,7 +250,8 @@ WITH extent AS (
     FROM evaluations e
 ), share AS (
     SELECT x.evaluation_id, x.checkpoint_id, x.mode, x.began, x.ended,
-           w.id AS worker_id, w.device, w.host, w.gpu_uuid, coalesce(w.ended_at, x.ended) AS left_at,
+           w.id AS worker_id, w.device, w.host, w.gpu_uuid,
+           coalesce(w.ended_at, x.ended) AS left_at,
            coalesce((SELECT sum(s.ended_at - s.started_at) FROM spans s
                      WHERE s.evaluation_id = x.evaluation_id AND s.worker_id = w.id),
                     0.0) AS busy_s,

@@ -196,22 +196,13 @@ class Writer:
 
     # --- which model --------------------------------------------------------------------------
 
-    def add_checkpoint(
-        self,
-        run_id: int,
-        step: int,
-        path: str,
-        state: CheckpointState,
-        *,
-        reason: str | None = None,
-        found_at: float | None = None,
-    ) -> int:
-        """Insert a checkpoint and return its id."""
+    def add_checkpoint(self, run_id: int, step: int, path: str, found_at: float) -> int:
+        """Insert a checkpoint that was just found and return its id."""
         with self.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO checkpoints (run_id, step, path, state, reason, found_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (run_id, step, path, state, reason, found_at or time.time()),
+                "INSERT INTO checkpoints (run_id, step, path, state, found_at)"
+                " VALUES (?, ?, ?, 'found', ?)",
+                (run_id, step, path, found_at),
             )
             return int(cursor.lastrowid or 0)
 
@@ -334,31 +325,36 @@ class Writer:
 
     # --- the machine --------------------------------------------------------------------------
 
-    def add_worker(self, run_id: int, host: str, device: str, pid: int | None) -> int:
+    def add_worker(self, run_id: int, host: str, device: str) -> int:
         """Insert a worker that is starting and return its id."""
         with self.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO workers (run_id, host, device, pid, state, started_at)"
-                " VALUES (?, ?, ?, ?, 'starting', ?)",
-                (run_id, host, device, pid, time.time()),
+                "INSERT INTO workers (run_id, host, device, state, started_at)"
+                " VALUES (?, ?, ?, 'starting', ?)",
+                (run_id, host, device, time.time()),
             )
             return int(cursor.lastrowid or 0)
 
     def set_worker(
-        self, worker_id: int, state: WorkerState, *, gpu_uuid: str | None = None
+        self,
+        worker_id: int,
+        state: WorkerState,
+        *,
+        pid: int | None = None,
+        gpu_uuid: str | None = None,
     ) -> None:
-        """Change a worker's state; its device's name is kept once known."""
-        stamp = {
-            "ready": ", ready_at = :now",
-            "ended": ", ended_at = :now",
-            "lost": ", ended_at = :now",
-        }
+        """Change a worker's state; process id and device name are kept once known."""
+        stamp = {"ready": "ready_at", "ended": "ended_at", "lost": "ended_at"}.get(state)
         with self.transaction() as connection:
             connection.execute(
-                "UPDATE workers SET state = :state, gpu_uuid = coalesce(:gpu_uuid, gpu_uuid)"
-                f"{stamp.get(state, '')} WHERE id = :id",
-                {"state": state, "gpu_uuid": gpu_uuid, "id": worker_id, "now": time.time()},
+                "UPDATE workers SET state = ?, pid = coalesce(?, pid),"
+                " gpu_uuid = coalesce(?, gpu_uuid) WHERE id = ?",
+                (state, pid, gpu_uuid, worker_id),
             )
+            if stamp:
+                connection.execute(
+                    f"UPDATE workers SET {stamp} = ? WHERE id = ?", (time.time(), worker_id)
+                )
 
     def end_stale_workers(self, run_id: int) -> None:
         """Mark the workers of an engine that is gone as lost, as of its last heartbeat."""

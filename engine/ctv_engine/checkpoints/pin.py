@@ -1,0 +1,88 @@
+"""Keeping a checkpoint while it is evaluated, whatever the training run deletes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+WHOLE_FILE_BYTES = 64 * 2**20
+SAMPLED_BLOCKS = 64
+BLOCK_BYTES = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A pinned checkpoint. ``digest`` is its identity; ``copied`` tells that links were refused."""
+
+    directory: Path
+    digest: str
+    bytes: int
+    copied: bool
+
+
+def pin(source: Path, files: Sequence[str], target: Path) -> Pin:
+    """Hard-link ``files`` of ``source`` into ``target``; copy where the file system refuses.
+
+    ``target`` appears whole or not at all.
+
+    Raises:
+        FileNotFoundError: a file was deleted meanwhile.
+        OSError: the target can't be written (no space, no permission).
+    """
+    partial = target.with_name(target.name + ".partial")
+    unpin(partial)
+    unpin(target)
+    copied = False
+    total = 0
+    try:
+        for name in files:
+            goal = partial / name
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source / name, goal)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                    raise
+                shutil.copy2(source / name, goal)
+                copied = True
+            total += goal.stat().st_size
+        identity = digest(partial, files)
+        partial.rename(target)
+    except OSError:
+        unpin(partial)
+        raise
+    return Pin(target, identity, total, copied)
+
+
+def unpin(target: Path) -> None:
+    """Remove a pin; the training run's own files stay."""
+    shutil.rmtree(target, ignore_errors=True)
+
+
+def digest(directory: Path, files: Sequence[str]) -> str:
+    """Return the identity of a checkpoint: SHA-256 over names, sizes and contents.
+
+    Of files over 64 MiB the first 64 KiB (with the safetensors header's begin) and 63 more blocks
+    spread evenly to the end are read.
+
+    Raises:
+        FileNotFoundError: a file is gone.
+    """
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        path = directory / name
+        size = path.stat().st_size
+        whole.update(f"{name} {size}\n".encode())
+        with path.open("rb") as file:
+            if size <= WHOLE_FILE_BYTES:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+                continue
+            for number in range(SAMPLED_BLOCKS):
+                file.seek(number * (size - BLOCK_BYTES) // (SAMPLED_BLOCKS - 1))
+                whole.update(file.read(BLOCK_BYTES))
+    return whole.hexdigest()

@@ -1,0 +1,1 @@
+"""How a checkpoint answers: loading, prompts, letters, prefill and decode. Workers only."""

@@ -1,0 +1,1 @@
+"""Where and when the work runs: plan, schedule, pools, worker."""

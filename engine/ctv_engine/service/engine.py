@@ -1,0 +1,371 @@
+"""The coordinator's loop: pool, watcher, telemetry and writer around one schedule."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ctv_engine.checkpoints.watch import Sighting, Watcher
+from ctv_engine.runtime.devices import DeviceError, parse_devices
+from ctv_engine.runtime.local_pool import LocalPool
+from ctv_engine.runtime.messages import FromWorker, Unit, UnitDone, UnitFailed, WorkerReady
+from ctv_engine.runtime.pool import Pool
+from ctv_engine.service.ledger import Ledger
+from ctv_engine.service.translate import version_of
+from ctv_engine.settings import Settings
+from ctv_engine.store.lock import EngineLock, EngineRunningError
+from ctv_engine.store.reader import StoreError
+from ctv_engine.store.rows import EngineState
+from ctv_engine.store.writer import Writer
+from ctv_engine.suite import SuiteError, read_suite
+from ctv_engine.telemetry.poller import Poller
+
+RECEIVE_TIMEOUT_S = 0.2
+TICK_S = 1.0
+FOLD_S = 60.0
+STOP_GRACE_S = 30.0
+DISK_RETRY_S = 5.0
+MAX_STARTS = 3
+"""A device whose worker died this often without finishing a batch is set aside."""
+DRAIN_ABANDON_S = 5.0
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 0, 1, 2, 3
+
+
+@dataclass
+class _Worker:
+    device: str
+    ready: bool = False
+    unit: Unit | None = None
+
+
+@dataclass
+class Requests:
+    """What was asked of the engine from outside, by signals.
+
+    ``stop``: finish the batches under way, persist them and end. ``drain``: score all that is
+    there, then end.
+    """
+
+    stop: bool = False
+    drain: bool = False
+
+    def listen(self) -> None:
+        """Take SIGTERM and SIGINT as stop, SIGUSR1 as drain; outlive the terminal."""
+
+        def ask(name: str) -> Callable[..., None]:
+            return lambda *_: setattr(self, name, True)
+
+        signal.signal(signal.SIGTERM, ask("stop"))
+        signal.signal(signal.SIGINT, ask("stop"))
+        signal.signal(signal.SIGUSR1, ask("drain"))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+class Engine:
+    """One run of the coordinator, from resume to the last row."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, pool: Pool, poller: Poller, requests: Requests
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._writer = ledger.writer
+        self._pool = pool
+        self._poller = poller
+        self._host = socket.gethostname()
+        self._version = version_of("ctv-tui") or "unknown"
+        self._workers: dict[int, _Worker] = {}
+        self._losses: dict[str, int] = {}
+        self._sightings: deque[Sighting] = deque()
+        self._seen: queue.SimpleQueue[list[Sighting]] = queue.SimpleQueue()
+        self._outbox: deque[Callable[[], None]] = deque()
+        self._blocked_at: float | None = None
+        self._requests = requests
+        self._stopping_since = 0.0
+        self._polls_when_draining: int | None = None
+        self._polls = 0
+        self._watcher_settled = False
+        self._ticked_at = 0.0
+        self._folded_at = time.time()
+        self._last_state: EngineState = "starting"
+        self._watcher = Watcher(
+            root=Path(settings.checkpoint_dir) if settings.checkpoint_dir else None,
+            pins=settings.pins,
+            quiet_s=settings.quiet_s,
+            abandon_s=settings.abandon_s,
+            fixed=tuple(Path(path) for path in settings.checkpoints),
+        )
+        self._watch_ends = threading.Event()
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until stopped or drained; return the exit status."""
+        self._beat()
+        settled, steps = self._ledger.resume()
+        self._watcher.assume_settled(settled, steps)
+        if self._poller.unavailable:
+            text = f"{self._poller.unavailable}: CPU workers are shown by their processes"
+            self._ledger.event("info", "telemetry", text)
+        self._poller.start()
+        watch = threading.Thread(target=self._watch, name="watch", daemon=True)
+        watch.start()
+        for device in self._pool.capacity():
+            self._start_worker(device)
+        try:
+            return self._loop()
+        finally:
+            self._watch_ends.set()
+            self._end_workers()
+            self._poller.stop()
+            self._ledger.close()
+            if self._requests.drain and not self._requests.stop:
+                self._writer.finish_run(self._ledger.run_id)
+            self._last_state = "stopped"
+            self._beat()
+
+    def _loop(self) -> int:
+        while True:
+            messages = self._pool.receive(RECEIVE_TIMEOUT_S)
+            for worker_id, message in messages:
+                self._outbox.append(partial(self._on_message, worker_id, message))
+            try:
+                self._work()
+            except sqlite3.OperationalError as error:
+                self._blocked(error)
+            if self._requests.stop and self._stopped():
+                return EXIT_OK
+            if self._drained():
+                return EXIT_OK
+            if not self._workers and not self._pool_is_usable():
+                self._ledger.event("error", "worker", "no usable device is left; the engine ends")
+                return EXIT_FAILED
+
+    def _work(self) -> None:
+        """One pass over everything that writes; an error leaves the rest for the next pass."""
+        if self._blocked_at is not None and time.time() - self._blocked_at < DISK_RETRY_S:
+            return
+        while self._outbox:
+            self._outbox[0]()
+            self._outbox.popleft()
+        while not self._seen.empty():
+            self._sightings.extend(self._seen.get())
+        while self._sightings:
+            self._ledger.see(self._sightings[0])
+            self._sightings.popleft()
+        if self._blocked_at is not None:
+            self._blocked_at = None
+            self._ledger.event("warning", "disk", "the database can be written to again")
+        self._feed()
+        self._tick()
+
+    def _blocked(self, error: sqlite3.OperationalError) -> None:
+        """Keep every result in memory and hand out nothing new until the disk takes it."""
+        if self._blocked_at is None:
+            print(
+                f"error: {self._writer.path} can't be written ({error}); results are kept in"
+                f" memory and tried again every {DISK_RETRY_S:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+        self._blocked_at = time.time()
+
+    # --- workers ------------------------------------------------------------------------------
+
+    def _start_worker(self, device: str) -> None:
+        worker_id = self._writer.add_worker(self._ledger.run_id, self._host, device)
+        pid = self._pool.start(worker_id, device)
+        self._workers[worker_id] = _Worker(device)
+        self._writer.set_worker(worker_id, "starting", pid=pid)
+        if pid is not None and device.startswith("cpu"):
+            self._poller.watch_process(worker_id, f"cpu-{device.partition(':')[2]}", pid)
+
+    def _on_message(self, worker_id: int, message: FromWorker) -> None:
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            return
+        if isinstance(message, WorkerReady):
+            self._writer.set_worker(worker_id, "ready", gpu_uuid=message.gpu_uuid)
+            worker.ready = True
+        elif isinstance(message, UnitDone):
+            self._on_done(worker_id, worker, message)
+        elif isinstance(message, UnitFailed):
+            self._on_failed(worker_id, worker, message)
+        else:
+            self._on_lost(worker_id, worker, message.reason)
+
+    def _on_done(self, worker_id: int, worker: _Worker, message: UnitDone) -> None:
+        unit = self._ledger.scheduler.unit(message.unit_id)
+        if unit is not None:
+            self._ledger.take(unit, worker_id, message.results, message.spans)
+            self._finish_soon(unit)
+            for note in message.notes:
+                self._ledger.event("warning", "self-check", note, unit.checkpoint.checkpoint_id)
+        self._losses.pop(worker.device, None)
+        worker.unit = None
+
+    def _on_failed(self, worker_id: int, worker: _Worker, message: UnitFailed) -> None:
+        unit = self._ledger.scheduler.unit(message.unit_id)
+        if unit is not None:
+            if message.fault == "checkpoint":
+                self._ledger.fail_checkpoint(unit.checkpoint, message.reason)
+            else:
+                text = f"batch {unit.batch.batch_id} of step {unit.checkpoint.step}"
+                self._ledger.event("warning", "batch", f"{text}: {message.reason}")
+                lost = self._ledger.scheduler.fail(message.unit_id, message.reason)
+                if lost is not None:
+                    self._ledger.give_up(lost, worker_id)
+                self._finish_soon(unit)
+        worker.unit = None
+
+    def _finish_soon(self, unit: Unit) -> None:
+        """Ending an evaluation is a step of its own, so that a full disk can't make it lost."""
+        self._outbox.append(
+            partial(self._ledger.finish_if_complete, unit.evaluation_id, unit.checkpoint)
+        )
+
+    def _on_lost(self, worker_id: int, worker: _Worker, reason: str) -> None:
+        self._ledger.event("error", "worker", f"worker on {worker.device} ended: {reason}")
+        self._writer.set_worker(worker_id, "lost")
+        for lost in self._ledger.scheduler.lose(worker_id, reason):
+            self._ledger.give_up(lost, worker_id)
+            self._finish_soon(lost.unit)
+        self._poller.forget_process(worker_id)
+        del self._workers[worker_id]
+        self._losses[worker.device] = self._losses.get(worker.device, 0) + 1
+        if self._losses[worker.device] < MAX_STARTS:
+            self._start_worker(worker.device)
+        else:
+            text = f"{worker.device} set aside: {MAX_STARTS} workers died without finishing a batch"
+            self._ledger.event("error", "worker", text)
+
+    def _pool_is_usable(self) -> bool:
+        devices = self._pool.capacity()
+        return any(self._losses.get(device, 0) < MAX_STARTS for device in devices)
+
+    def _feed(self) -> None:
+        """Give every free worker its next unit."""
+        if self._requests.stop:
+            return
+        for worker_id, worker in self._workers.items():
+            if not worker.ready or worker.unit is not None:
+                continue
+            unit = self._ledger.scheduler.lease(worker_id)
+            if unit is None:
+                return
+            worker.unit = unit
+            self._pool.send(worker_id, unit)
+            self._ledger.start(unit)
+
+    def _end_workers(self) -> None:
+        for worker_id in list(self._workers):
+            self._pool.kill(worker_id)
+            self._writer.set_worker(worker_id, "ended")
+
+    # --- watching -----------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._watch_ends.is_set():
+            if self._requests.drain:
+                self._watcher.abandon_s = min(self._watcher.abandon_s, DRAIN_ABANDON_S)
+            sightings = self._watcher.poll()
+            if sightings:
+                self._seen.put(sightings)
+            self._watcher_settled = not self._watcher.unsettled
+            self._polls += 1
+            self._watch_ends.wait(self._settings.poll_s)
+
+    def _drained(self) -> bool:
+        """Whether everything that was there when draining began has been dealt with."""
+        if not self._requests.drain or self._requests.stop:
+            return False
+        if self._polls_when_draining is None:
+            self._polls_when_draining = self._polls
+        looked = self._polls >= self._polls_when_draining + 2 and self._watcher_settled
+        waiting = self._outbox or self._sightings or not self._seen.empty()
+        if not looked or waiting or not self._ledger.scheduler.idle:
+            return False
+        self._ledger.finalise()
+        return self._ledger.scheduler.idle
+
+    def _stopped(self) -> bool:
+        if not self._stopping_since:
+            self._stopping_since = time.time()
+        under_way = any(worker.unit is not None for worker in self._workers.values())
+        late = time.time() - self._stopping_since > STOP_GRACE_S
+        return late or not (under_way or self._outbox)
+
+    # --- every second -------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.time()
+        if now - self._ticked_at < TICK_S and self._state() == self._last_state:
+            return
+        self._ticked_at = now
+        self._writer.add_samples(self._poller.drain())
+        self._ledger.refresh_scores()
+        self._beat()
+        if now - self._folded_at >= FOLD_S:
+            self._folded_at = now
+            self._writer.fold_samples(now)
+
+    def _state(self) -> EngineState:
+        if self._requests.stop:
+            return "stopping"
+        if not any(worker.ready for worker in self._workers.values()):
+            return "starting"
+        return "idle" if self._ledger.scheduler.idle else "scoring"
+
+    def _beat(self) -> None:
+        if self._last_state != "stopped":
+            self._last_state = self._state()
+        self._writer.beat(
+            run_id=self._ledger.run_id,
+            pid=os.getpid(),
+            host=self._host,
+            state=self._last_state,
+            version=self._version,
+        )
+
+
+def run_engine(settings: Settings) -> int:
+    """Run a coordinator in this process until it ends; return its exit status.
+
+    0: stopped or drained; 1: no device is left; 2: bad settings, suite or database; 3: another
+    engine has the database. Every refusal is one line on standard error.
+    """
+    requests = Requests(drain=settings.drain)
+    requests.listen()
+    try:
+        suite = read_suite(Path(settings.suite))
+        gold = read_suite(Path(settings.gold)) if settings.gold else None
+        with EngineLock(Path(settings.db), socket.gethostname()):
+            writer = Writer(Path(settings.db))
+            poller = Poller(socket.gethostname())
+            devices = parse_devices(settings.devices, poller.gpus)
+            processor = Path(settings.processor) if settings.processor else None
+            ledger = Ledger(writer, settings, suite, gold, socket.gethostname())
+            pool = LocalPool(devices, settings.dtype, processor)
+            engine = Engine(settings, ledger, pool, poller, requests)
+            try:
+                return engine.run()
+            finally:
+                writer.close()
+    except EngineRunningError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_LOCKED
+    except (SuiteError, StoreError, DeviceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE

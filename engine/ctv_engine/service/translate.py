@@ -1,0 +1,124 @@
+"""From what workers and suites say to rows of the database."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+
+from ctv_engine.runtime.messages import Batch, ItemResult, TimedSpan, Unit
+from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow, SpanRow
+from ctv_engine.suite import Suite, question_hash
+
+PACKAGES = ("ctv-tui", "torch", "transformers", "tokenizers", "safetensors", "pillow", "numpy")
+
+ItemIds = Mapping[tuple[str, str], int]
+
+
+def version_of(package: str) -> str | None:
+    """Return the installed version of a package, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def versions_json() -> str:
+    """Return what the run's numbers depend on besides its settings."""
+    versions: dict[str, str | None] = {package: version_of(package) for package in PACKAGES}
+    versions |= {
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "questions": question_hash(),
+    }
+    return json.dumps(versions, sort_keys=True)
+
+
+def dataset_rows(suite: Suite) -> list[DatasetRow]:
+    """Return the suite's datasets as rows."""
+    counts = Counter(item.dataset for item in suite.items)
+    return [DatasetRow(d.name, d.open_metric, counts[d.name]) for d in suite.datasets]
+
+
+def item_rows(suite: Suite) -> Iterable[ItemRow]:
+    """Yield the suite's items as rows."""
+    for item in suite.items:
+        yield ItemRow(
+            dataset=item.dataset,
+            key=item.key,
+            question=item.question,
+            options_json=json.dumps(item.options, ensure_ascii=False),
+            gold_index=item.gold_index,
+            answers_json=json.dumps(item.answers, ensure_ascii=False),
+            image=str(suite.image_path(item)),
+            image_digest=item.image_digest,
+        )
+
+
+def prediction_rows(
+    results: Sequence[ItemResult],
+    item_ids: ItemIds,
+    *,
+    evaluation_id: int,
+    batch_id: int,
+    worker_id: int,
+    attempt: int,
+) -> list[PredictionRow]:
+    """Return the rows of one batch's results."""
+    return [
+        PredictionRow(
+            evaluation_id=evaluation_id,
+            item_id=item_ids[result.key],
+            permutation=0,
+            worker_id=worker_id,
+            batch_id=batch_id,
+            attempt=attempt,
+            status="ok" if result.reason is None else "failed",
+            reason=result.reason,
+            answer=result.answer,
+            score=result.score,
+            correct=None if result.correct is None else int(result.correct),
+            gold_logprob=result.gold_logprob,
+            gold_prob=result.gold_prob,
+            option_mass=result.option_mass,
+            option_logprobs_json=(
+                None if result.option_logprobs is None else json.dumps(result.option_logprobs)
+            ),
+            prompt_tokens=result.prompt_tokens,
+            output_tokens=result.output_tokens,
+            finish_reason=result.finish_reason,
+            prefill_s=result.prefill_s,
+            decode_s=result.decode_s,
+        )
+        for result in results
+    ]
+
+
+def span_rows(unit: Unit, worker_id: int, spans: Iterable[TimedSpan]) -> list[SpanRow]:
+    """Return the rows of one unit's spans."""
+    return [
+        SpanRow(
+            worker_id,
+            unit.evaluation_id,
+            unit.batch.batch_id,
+            span.kind,
+            span.started_at,
+            span.ended_at,
+        )
+        for span in spans
+    ]
+
+
+def unanswered(batches: Iterable[Batch], item_ids: ItemIds, done: set[int]) -> list[Batch]:
+    """Return the batches that have an item without a row.
+
+    They are run again whole, so that an item is always computed in the same company.
+    """
+    return [
+        batch
+        for batch in batches
+        if any(item_ids[item.dataset, item.key] not in done for item in batch.items)
+    ]

@@ -1,0 +1,99 @@
+"""The run's settings: validated once, passed to the engine as JSON, stored with the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the text names it and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a run depends on.
+
+    Either ``checkpoint_dir`` is watched, or the directories in ``checkpoints`` are evaluated once.
+    ``every`` scores each k-th checkpoint (the last one always); ``gold_every`` likewise for gold.
+    ``drain`` ends the engine when all that is known has been scored. Paths are absolute.
+    """
+
+    db: str
+    suite: str
+    gold: str | None = None
+    checkpoint_dir: str | None = None
+    checkpoints: tuple[str, ...] = ()
+    name: str | None = None
+    devices: str = "auto"
+    dtype: Dtype = "auto"
+    batch_size: int = 16
+    every: int = 1
+    gold_every: int = 1
+    poll_s: float = 1.0
+    quiet_s: float = 2.0
+    abandon_s: float = 600.0
+    window: int = 8
+    processor: str | None = None
+    drain: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            SettingsError: a value is out of its range.
+        """
+        if bool(self.checkpoint_dir) == bool(self.checkpoints):
+            raise SettingsError("give a directory to watch or checkpoints to evaluate, not both")
+        if self.dtype not in DTYPES:
+            raise SettingsError(f"dtype {self.dtype!r}; use one of {', '.join(DTYPES)}")
+        for name, least in (
+            ("batch_size", 1),
+            ("every", 1),
+            ("gold_every", 1),
+            ("poll_s", 0.05),
+            ("quiet_s", 0.0),
+            ("abandon_s", 0.0),
+            ("window", 3),
+        ):
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+
+    @property
+    def watched(self) -> Path:
+        """The directory that names the run."""
+        return Path(self.checkpoint_dir or Path(self.checkpoints[0]).parent)
+
+    @property
+    def pins(self) -> Path:
+        """Where checkpoints are pinned while they are evaluated."""
+        return Path(self.db + ".pins")
+
+    def to_json(self) -> str:
+        """Return the settings as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """Read settings back.
+
+        Raises:
+            SettingsError: not JSON, an unknown name, or a value out of its range.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"settings are not JSON: {error}") from error
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise SettingsError(f"unknown settings: {', '.join(unknown)}")
+        values["checkpoints"] = tuple(values.get("checkpoints", ()))
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise SettingsError(str(error)) from error
