@@ -1,0 +1,188 @@
+"""Starting, finding and ending the engine's process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ctv_tui.cli import EXIT_FAILED, EXIT_NO_DATABASE, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from ctv_engine.settings import Settings
+    from ctv_engine.store.lock import LockHolder
+
+NEEDED = ("torch", "transformers", "safetensors", "PIL", "numpy", "rapidfuzz")
+START_TIMEOUT_S = 60.0
+POLL_S = 0.05
+
+
+class CommandError(click.ClickException):
+    """A message for the user and the exit status that goes with it."""
+
+    def __init__(self, message: str, status: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        self._status = status
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """The exit status of the command."""
+        return self._status
+
+
+def make_settings(**values: object) -> Settings:
+    """Return validated settings with absolute paths.
+
+    Raises:
+        CommandError: the engine's packages are missing, or a value can't be used.
+    """
+    from ctv_engine.settings import Settings, SettingsError
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"the engine needs {', '.join(missing)}: pip install 'ctv-tui[engine]'", EXIT_USAGE
+        )
+    for name in ("db", "suite", "gold", "checkpoint_dir", "processor"):
+        if values.get(name) is not None:
+            values[name] = str(Path(str(values[name])).resolve())
+    db = Path(str(values["db"]))
+    if not db.parent.is_dir():
+        raise CommandError(f"--db {db}: no such directory {db.parent}", EXIT_USAGE)
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise CommandError(str(error), EXIT_USAGE) from error
+
+
+def engine_command(settings: Settings) -> list[str]:
+    """Return the command line of the engine."""
+    return [sys.executable, "-m", "ctv_engine", settings.to_json()]
+
+
+def log_path(db: Path) -> Path:
+    """Return where a background engine's output goes."""
+    return db.with_name(db.name + ".log")
+
+
+@dataclass
+class EngineProcess:
+    """An engine that runs in the background, in a session of its own."""
+
+    process: subprocess.Popen[bytes]
+    db: Path
+
+    @classmethod
+    def start(cls, settings: Settings) -> EngineProcess:
+        """Start an engine and wait until it holds its database and says so.
+
+        Raises:
+            CommandError: it ended instead; the text is what it said.
+        """
+        db = Path(settings.db)
+        log = log_path(db)
+        begin = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                engine_command(settings),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        engine = cls(process, db)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not engine._is_up():
+            status = process.poll()
+            if status is not None:
+                raise CommandError(_last_words(log, begin), status or EXIT_FAILED)
+            if time.monotonic() > deadline:
+                raise CommandError(f"the engine does not answer; see {log}")
+            time.sleep(POLL_S)
+        return engine
+
+    def _is_up(self) -> bool:
+        from ctv_engine.store.reader import StoreError, open_read_only
+
+        holder = find_engine(self.db)
+        if holder is None or holder.pid != self.process.pid:
+            return False
+        try:
+            connection = open_read_only(self.db)
+        except StoreError:
+            return False
+        try:
+            row = connection.execute("SELECT pid FROM engine").fetchone()
+        except Exception:  # the first migration is not through yet
+            return False
+        finally:
+            connection.close()
+        return row is not None and row[0] == self.process.pid
+
+    def drain(self) -> None:
+        """Ask the engine to score all that is there and end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """End the engine gracefully and return its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        return self.process.wait()
+
+
+def find_engine(db: Path) -> LockHolder | None:
+    """Return the engine that holds ``db`` now, or None."""
+    from ctv_engine.store.lock import running_engine
+
+    return running_engine(db)
+
+
+def local_engine(db: Path) -> LockHolder:
+    """Return the engine that holds ``db``.
+
+    Raises:
+        CommandError: there is none, or it runs on another machine.
+    """
+    if not db.exists():
+        raise CommandError(f"{db}: no such database", EXIT_NO_DATABASE)
+    holder = find_engine(db)
+    if holder is None:
+        raise CommandError(f"{db}: no engine is running", EXIT_NO_DATABASE)
+    if holder.host != socket.gethostname():
+        raise CommandError(f"{db}: its engine runs on {holder.host}; run the command there")
+    return holder
+
+
+def send(holder: LockHolder, number: signal.Signals) -> None:
+    """Send a signal to an engine; one that has just ended is fine."""
+    try:
+        os.kill(holder.pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise CommandError(f"pid {holder.pid} belongs to another user") from error
+
+
+def _last_words(log: Path, begin: int) -> str:
+    with log.open("rb") as file:
+        file.seek(begin)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors:
+        return "\n".join(errors)
+    last = lines[-1] if lines else "it said nothing"
+    return f"the engine ended at once: {last} (see {log})"
