@@ -162,3 +162,37 @@ def make_suite(directory: Path, items: int = 12, *, kind: str = "paired", seed: 
         datasets=[Dataset("short", "exact_match", 4, "One word."), Dataset("long", "anls", 8)],
         items=drafts,
     )
+
+
+def safetensors_bytes(values: int = 16, seed: int = 0) -> bytes:
+    """Return a safetensors file with one float32 tensor, written by hand after its format."""
+    tensor = {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}
+    header = json.dumps({"__metadata__": {"format": "pt"}, "w": tensor}).encode()
+    return len(header).to_bytes(8, "little") + header + random.Random(seed).randbytes(4 * values)
+
+
+def bare_checkpoint(
+    directory: Path, step: int, *, save_steps: int = 10, max_steps: int = 10**6, seed: int = 0
+) -> Path:
+    """Write a directory that is whole on disk (but no model), file by file as the Trainer does."""
+    for name, content in bare_files(step, save_steps, max_steps, seed):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
+    return directory
+
+
+def bare_files(
+    step: int, save_steps: int = 10, max_steps: int = 10**6, seed: int = 0
+) -> list[tuple[str, bytes]]:
+    """Return names and contents of a bare checkpoint in the order in which they are written."""
+    state = {"global_step": step, "save_steps": save_steps, "max_steps": max_steps}
+    return [
+        ("config.json", b'{"model_type": "none"}'),
+        ("generation_config.json", b"{}"),
+        ("model.safetensors", safetensors_bytes(seed=seed)),
+        ("tokenizer.json", b"{}"),
+        ("chat_template.jinja", b"{{ messages }}"),
+        ("training_args.bin", b"args"),
+        ("optimizer.pt", b"moments"),
+        ("trainer_state.json", json.dumps(state).encode()),
+    ]

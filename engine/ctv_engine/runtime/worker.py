@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ctv_engine.models.transformers_adapter import Question, TransformersAdapter
 
 ORPHAN_CHECK_S = 1.0
-SELF_CHECK_ITEMS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ class Worker:
         notes: list[str] = []
         try:
             self._make_resident(unit.checkpoint, trace)
-            notes += self._self_check(unit)
+            notes += self._self_check(unit, trace)
             results = self._answer(unit, trace)
         except (CheckpointError, LetterError) as error:
             return UnitFailed(unit.unit_id, "checkpoint", str(error))
@@ -133,7 +132,7 @@ class Worker:
             self._adapter.load(checkpoint.directory)
         self._resident = checkpoint.digest
 
-    def _self_check(self, unit: Unit) -> list[str]:
+    def _self_check(self, unit: Unit, trace: Trace) -> list[str]:
         """Check once per architecture that a padded batch answers as single items do."""
         kind = type(self._adapter.model)
         if self._checked is kind or len(unit.batch.items) < 2:
@@ -141,7 +140,8 @@ class Worker:
         self._checked = kind
         questions = sorted(self._questions(unit), key=lambda question: len(question.text))
         spread = [questions[0], questions[len(questions) // 2], questions[-1]]
-        note = self._adapter.self_check(spread[:SELF_CHECK_ITEMS])
+        with trace.span("load"):
+            note = self._adapter.self_check(spread)
         return [note] if note else []
 
     def _questions(self, unit: Unit) -> list[Question]:

@@ -1,0 +1,167 @@
+"""Scores, correlations and events, tailed by row id."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict, deque
+from itertools import chain
+
+from ctv_engine.store.rows import MACRO, MODES, Mode
+from ctv_tui.data.snapshot import Correlation, Evaluation, Event, Point, Trajectory
+from ctv_tui.data.work import Work
+
+ROWS_PER_TICK = 5_000
+EVENTS_KEPT = 200
+
+
+class Scores:
+    """Trajectories per mode and dataset.
+
+    A changed score is a new row with a higher id that took the old one's place, so a row-id cursor
+    sees it.
+    """
+
+    def __init__(self) -> None:
+        self._cursor = 0
+        self._rows: dict[tuple[Mode, str], dict[int, tuple[float | None, float | None, int]]] = (
+            defaultdict(dict)
+        )
+        self._states: dict[int, bool] = {}
+        self._built: dict[tuple[Mode, str], Trajectory] = {}
+        self.trajectories: tuple[Trajectory, ...] = ()
+
+    def read(self, connection: sqlite3.Connection, work: Work, changed: bool) -> bool:
+        """Fold in new rows; return whether more are left to read."""
+        rows = connection.execute(
+            "SELECT id, evaluation_id, dataset, metric, value, stderr, n FROM scores"
+            " WHERE id > ? AND metric IN ('accuracy', 'score') ORDER BY id LIMIT ?",
+            (self._cursor, ROWS_PER_TICK),
+        ).fetchall()
+        dirty: set[tuple[Mode, str]] = set()
+        for row in rows:
+            self._cursor = row["id"]
+            evaluation = work.evaluation(row["evaluation_id"])
+            if evaluation is None:
+                continue
+            if row["metric"] != ("accuracy" if evaluation.mode == "closed" else "score"):
+                continue
+            key = (evaluation.mode, row["dataset"])
+            self._rows[key][evaluation.id] = (row["value"], row["stderr"], row["n"])
+            dirty.add(key)
+        if changed or dirty:
+            self._build(work.standing_evaluations(), dirty, work.datasets)
+        return len(rows) == ROWS_PER_TICK
+
+    def _build(
+        self,
+        standing: dict[int, Evaluation],
+        dirty: set[tuple[Mode, str]],
+        datasets: tuple[str, ...],
+    ) -> None:
+        states = {key: e.state == "done" for key, e in standing.items()}
+        stale = dirty if states == self._states else set(self._rows)
+        self._states = states
+        if not stale:
+            return
+        for mode, dataset in stale:
+            points = sorted(
+                (
+                    Point(standing[key].step, value, stderr, n, states[key])
+                    for key, (value, stderr, n) in self._rows[mode, dataset].items()
+                    if key in standing
+                ),
+                key=lambda point: point.step,
+            )
+            new = Trajectory(mode, dataset, tuple(points))
+            if self._built.get((mode, dataset)) != new:
+                self._built[mode, dataset] = new
+        others = sorted({dataset for _, dataset in self._built})
+        names = dict.fromkeys(chain([MACRO], datasets, others))
+        self.trajectories = tuple(
+            self._built[mode, dataset]
+            for dataset in names
+            for mode in MODES
+            if (mode, dataset) in self._built
+        )
+
+
+class Tracking:
+    """Pearson's r of both proxies with gold: rolling for the macro mean, whole run per scope."""
+
+    def __init__(self, run_id: int) -> None:
+        self._run_id = run_id
+        self._cursor = 0
+        self._rolling: dict[tuple[Mode, int], dict[int, Correlation]] = defaultdict(dict)
+        self._whole: dict[tuple[Mode, str], Correlation] = {}
+        self.rolling: tuple[Correlation, ...] = ()
+        self.whole: tuple[Correlation, ...] = ()
+
+    def read(self, connection: sqlite3.Connection) -> bool:
+        """Fold in new rows; return whether more are left to read."""
+        rows = connection.execute(
+            "SELECT id, proxy, scope, window, step, r, low, high, n, reason FROM correlations"
+            " WHERE id > ? AND run_id = ? AND method = 'pearson' ORDER BY id LIMIT ?",
+            (self._cursor, self._run_id, ROWS_PER_TICK),
+        ).fetchall()
+        for row in rows:
+            self._cursor = row["id"]
+            new = Correlation(*tuple(row)[1:])
+            if new.window == 0:
+                known = self._whole.get((new.proxy, new.scope))
+                if known is None or known.step <= new.step:
+                    self._whole[new.proxy, new.scope] = new
+            elif new.scope == MACRO:
+                self._rolling[new.proxy, new.window][new.step] = new
+        if rows:
+            widest = {proxy: 0 for proxy, _ in self._rolling}
+            for proxy, window in self._rolling:
+                widest[proxy] = max(widest[proxy], window)
+            self.rolling = tuple(
+                self._rolling[proxy, widest[proxy]][step]
+                for proxy in sorted(widest)
+                for step in sorted(self._rolling[proxy, widest[proxy]])
+            )
+            self.whole = tuple(
+                sorted(self._whole.values(), key=lambda c: (c.scope != MACRO, c.scope, c.proxy))
+            )
+        return len(rows) == ROWS_PER_TICK
+
+
+class Events:
+    """The latest events; warnings and errors are kept apart, so chatter can't push them out."""
+
+    def __init__(self) -> None:
+        self._cursor: int | None = None
+        self._calm: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._loud: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.latest: tuple[Event, ...] = ()
+
+    def read(self, connection: sqlite3.Connection) -> None:
+        """Fold in new rows."""
+        if self._cursor is None:
+            rows = [
+                *self._last(connection, "e.level = 'info'"),
+                *self._last(connection, "e.level <> 'info'"),
+            ]
+        else:
+            rows = connection.execute(
+                _EVENTS.format(where="e.id > ?", order="e.id"), (self._cursor, ROWS_PER_TICK)
+            ).fetchall()
+        if not rows and self._cursor is not None:
+            return
+        for row in sorted(rows, key=lambda row: int(row["id"])):
+            event = Event(*row)
+            (self._calm if event.level == "info" else self._loud).append(event)
+        self._cursor = max((row["id"] for row in rows), default=self._cursor or 0)
+        self.latest = tuple(sorted([*self._calm, *self._loud], key=lambda event: event.id))
+
+    @staticmethod
+    def _last(connection: sqlite3.Connection, where: str) -> list[sqlite3.Row]:
+        statement = _EVENTS.format(where=where, order="e.id DESC")
+        return connection.execute(statement, (EVENTS_KEPT,)).fetchall()
+
+
+_EVENTS = (
+    "SELECT e.id, e.at, e.level, e.kind, e.message, c.step FROM events e"
+    " LEFT JOIN checkpoints c ON c.id = e.checkpoint_id WHERE {where} ORDER BY {order} LIMIT ?"
+)

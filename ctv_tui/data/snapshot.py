@@ -1,0 +1,307 @@
+"""What a person sees at one instant, as frozen values. Times are UTC epoch seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ctv_engine.store.rows import (
+    MACRO,
+    CheckpointState,
+    EngineState,
+    EvaluationState,
+    EventLevel,
+    Mode,
+    SpanKind,
+)
+
+Health = Literal["ok", "waiting", "gone", "locked", "newer", "unreadable"]
+"""``waiting``: never seen yet; ``gone``: was there; ``newer``: a newer schema than ours."""
+
+FEW = 5
+"""With fewer checkpoints than this, a correlation is a number with a warning, not a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The database file and how it is doing."""
+
+    path: str
+    health: Health
+    detail: str = ""
+    archived: bool = False
+    replaced_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The validated training run."""
+
+    id: int
+    name: str
+    checkpoint_dir: str
+    suite_digest: str
+    gold_digest: str | None
+    started_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the engine last said about itself."""
+
+    pid: int
+    host: str
+    state: EngineState
+    heartbeat_at: float
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint of the run."""
+
+    id: int
+    step: int
+    path: str
+    state: CheckpointState
+    reason: str | None
+    found_at: float
+    ready_at: float | None
+    done_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One checkpoint in one mode, with its progress in items and its balance in seconds."""
+
+    id: int
+    checkpoint_id: int
+    step: int
+    mode: Mode
+    schedule: str
+    state: EvaluationState
+    reason: str | None
+    planned: int
+    done: int
+    failed: int
+    started_at: float | None
+    finished_at: float | None
+    makespan_s: float | None
+    ideal_s: float | None
+    idle_fraction: float | None
+
+    @property
+    def progress(self) -> float:
+        """Share of the planned items that has a result, 0…1."""
+        return min(1.0, (self.done + self.failed) / self.planned) if self.planned else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The score of one checkpoint on one dataset; ``value`` None is a gap."""
+
+    step: int
+    value: float | None
+    stderr: float | None
+    n: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """The scores of one mode on one dataset (or ``macro``, the mean), ordered by step."""
+
+    mode: Mode
+    dataset: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a lane: seconds since the evaluation's first span."""
+
+    kind: SpanKind
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One worker's part in one evaluation; ``wait_s`` is known once the evaluation has ended."""
+
+    worker_id: int
+    device: str
+    segments: tuple[Segment, ...]
+    last_end_s: float
+    wait_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Who did what when in one evaluation. ``extent_s`` is from first to last span."""
+
+    step: int
+    mode: Mode
+    state: EvaluationState
+    extent_s: float
+    idle_fraction: float | None
+    makespan_s: float | None
+    ideal_s: float | None
+    lanes: tuple[Lane, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One GPU, or one worker's process on a machine without: its last reading and minute.
+
+    ``history`` holds utilisation in per cent, oldest first, one value a reading.
+    """
+
+    gpu_uuid: str
+    host: str
+    workers: tuple[str, ...]
+    at: float
+    status: str
+    reason: str | None
+    utilisation: float | None
+    memory_used: int | None
+    memory_total: int | None
+    power_w: float | None
+    temperature_c: float | None
+    sm_clock_mhz: float | None
+    throttle: str | None
+    history: tuple[float | None, ...]
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is a worker's process rather than a GPU."""
+        return self.status == "host" or self.gpu_uuid.startswith("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Mean seconds per item of one mode on one dataset (or ``macro``: over all items)."""
+
+    dataset: str
+    mode: Mode
+    n: int
+    prefill_s: float | None
+    decode_s: float | None
+    output_tokens: float | None
+
+    @property
+    def total_s(self) -> float | None:
+        """Prefill and decode together."""
+        return None if self.prefill_s is None else self.prefill_s + (self.decode_s or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthBin:
+    """How many open answers have ``low`` … ``high`` output tokens."""
+
+    low: int
+    high: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyReport:
+    """Latency of the latest checkpoint that has both closed and open results."""
+
+    step: int
+    rows: tuple[Latency, ...]
+    lengths: tuple[LengthBin, ...]
+    capped: float | None
+
+    def row(self, mode: Mode, dataset: str = MACRO) -> Latency | None:
+        """Return one row."""
+        return next((r for r in self.rows if r.mode == mode and r.dataset == dataset), None)
+
+    @property
+    def saving(self) -> float | None:
+        """Share of open's seconds per item that closed does not need; negative if it needs more."""
+        closed, opened = self.row("closed"), self.row("open")
+        if closed is None or opened is None or closed.total_s is None or not opened.total_s:
+            return None
+        return 1.0 - closed.total_s / opened.total_s
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Pearson's r of a proxy with gold. ``window`` 0 is the whole run up to ``step``."""
+
+    proxy: Mode
+    scope: str
+    window: int
+    step: int
+    r: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something the engine said."""
+
+    id: int
+    at: float
+    level: EventLevel
+    kind: str
+    message: str
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the dashboard shows, as of ``read_at``.
+
+    Unchanged parts are the same objects as in the snapshot before. ``loading`` says that the
+    reader has not yet caught up with the file.
+    """
+
+    source: Source
+    read_at: float
+    run: Run | None = None
+    engine: Engine | None = None
+    checkpoints: tuple[Checkpoint, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    datasets: tuple[str, ...] = ()
+    trajectories: tuple[Trajectory, ...] = ()
+    timelines: tuple[Timeline, ...] = ()
+    devices: tuple[Device, ...] = ()
+    latency: LatencyReport | None = None
+    rolling: tuple[Correlation, ...] = ()
+    whole: tuple[Correlation, ...] = ()
+    events: tuple[Event, ...] = ()
+    loading: bool = False
+
+    def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
+        """Return a trajectory's points, or none."""
+        for trajectory in self.trajectories:
+            if trajectory.mode == mode and trajectory.dataset == dataset:
+                return trajectory.points
+        return ()
+
+    @property
+    def running(self) -> tuple[Evaluation, ...]:
+        """Evaluations under way: newest checkpoint first, closed before open before gold."""
+        order = {"closed": 0, "open": 1, "gold": 2}
+        now = [e for e in self.evaluations if e.state == "running"]
+        return tuple(sorted(now, key=lambda e: (order[e.mode], -e.step)))
+
+    @property
+    def queued(self) -> int:
+        """How many evaluations wait."""
+        return sum(1 for e in self.evaluations if e.state == "queued")
+
+    @property
+    def lag(self) -> int:
+        """How many checkpoints are ready but not done."""
+        return sum(1 for c in self.checkpoints if c.state in ("ready", "scoring"))
+
+    def correlation(self, proxy: Mode, scope: str = MACRO) -> Correlation | None:
+        """Return a proxy's whole-run correlation with gold."""
+        return next((c for c in self.whole if c.proxy == proxy and c.scope == scope), None)

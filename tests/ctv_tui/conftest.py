@@ -1,0 +1,83 @@
+"""A recorded run that every test of the dashboard can have a copy of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import recorded_run
+
+from ctv_tui.data import Snapshot, read_snapshot
+
+
+@pytest.fixture(autouse=True)
+def steady_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's own terminal settings out."""
+    for name in ("NO_COLOR", "TEXTUAL_THEME", "TEXTUAL_DRIVER", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The recorded database, closed, and the instant at which it ends."""
+    path = tmp_path_factory.mktemp("recorded") / "run.db"
+    recorder = recorded_run.record(path)
+    recorder.close()
+    return path, recorder.clock.now
+
+
+@pytest.fixture
+def db(recording: tuple[Path, float], tmp_path: Path) -> Path:
+    """A copy of the recorded database."""
+    return Path(shutil.copy(recording[0], tmp_path / "run.db"))
+
+
+@pytest.fixture(scope="session")
+def now(recording: tuple[Path, float]) -> float:
+    """Two seconds after the recording's last heartbeat."""
+    return recording[1] + 2.0
+
+
+@pytest.fixture(scope="session")
+def snapshot(recording: tuple[Path, float]) -> Snapshot:
+    """The recorded run as a snapshot."""
+    return read_snapshot(recording[0])
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[recorded_run.Recorder]:
+    """A new run without any checkpoint, still being written."""
+    recorder = recorded_run.Recorder(tmp_path / "live.db")
+    yield recorder
+    recorder.close()
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with ``golden/NAME.txt`` beside the test; UPDATE_GOLDEN=1 writes it."""
+
+    def compare(name: str, text: str) -> None:
+        path = request.path.parent / "golden" / f"{name}.txt"
+        if os.environ.get("UPDATE_GOLDEN"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text + "\n")
+        assert text + "\n" == path.read_text()
+
+    return compare
+
+
+def wait_until(condition: Callable[[], object], deadline_s: float = 10.0) -> None:
+    """Return once ``condition`` holds; fail when it doesn't within the deadline."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s} s"
+        time.sleep(0.02)

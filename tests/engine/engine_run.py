@@ -1,0 +1,116 @@
+"""Running the real engine in a process of its own, from a test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ctv_engine.settings import Settings
+
+DEADLINE_S = 120.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """Return the first true value of ``condition``; fail after the deadline."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
+
+
+def query(db: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """Read from a database that may not be there yet."""
+    if not db.exists():
+        return []
+    connection = sqlite3.connect(f"{db.as_uri()}?mode=ro", uri=True, timeout=5)
+    try:
+        return connection.execute(sql, values).fetchall()
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        connection.close()
+
+
+@dataclass
+class EngineRun:
+    """One engine process and its database."""
+
+    settings: Settings
+    process: subprocess.Popen[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ctv_engine", self.settings.to_json()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @property
+    def db(self) -> Path:
+        return Path(self.settings.db)
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        return query(self.db, sql, *values)
+
+    def count(self) -> int:
+        rows = self.query("SELECT count(*) FROM predictions")
+        return int(rows[0][0]) if rows else 0
+
+    def wait(self, sql: str, *values: object) -> Any:
+        """Wait until a query has a row whose first column is true; return that column."""
+
+        def found() -> Any:
+            if self.process.poll() is not None:
+                rows = self.query(sql, *values)
+                assert rows and rows[0][0], f"engine ended: {self.output()}"
+            rows = self.query(sql, *values)
+            return rows[0][0] if rows else None
+
+        return wait_until(found, sql)
+
+    def finish(self) -> int:
+        self.process.wait(DEADLINE_S)
+        return self.process.returncode
+
+    def output(self) -> str:
+        out, _ = self.process.communicate(timeout=DEADLINE_S)
+        return out
+
+    def kill(self) -> None:
+        """kill -9 of the engine; its workers notice by themselves."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE_S)
+
+    def wait_for_workers(self, rows: int) -> list[int]:
+        """Wait until a worker is ready and ``rows`` predictions are stored; return worker pids."""
+
+        def found() -> list[int]:
+            assert self.process.poll() is None, f"engine ended: {self.output()}"
+            ready = self.query("SELECT pid FROM workers WHERE state = 'ready' ORDER BY id")
+            return [pid for (pid,) in ready] if self.count() >= rows else []
+
+        pids: list[int] = wait_until(found, f"a worker and {rows} rows")
+        return pids
+
+
+ANSWERS = """
+SELECT c.step, e.mode, i.dataset, i.key, p.permutation, p.answer, p.score, p.correct,
+       p.gold_logprob, p.gold_prob, p.option_mass, p.option_logprobs_json, p.prompt_tokens,
+       p.output_tokens, p.finish_reason, p.batch_id, p.status, p.reason
+FROM predictions p JOIN evaluations e ON e.id = p.evaluation_id
+JOIN checkpoints c ON c.id = e.checkpoint_id JOIN items i ON i.id = p.item_id
+ORDER BY 1, 2, 3, 4, 5
+"""
+"""Everything of a prediction that must not depend on who computed it and when."""
