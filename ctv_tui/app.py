@@ -53,6 +53,14 @@ class SnapshotRead(Message):
         return isinstance(message, SnapshotRead)
 
 
+class ReaderFailed(Message):
+    """The reader's thread ended with an error: a fault of ours, so the dashboard ends as well."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 class Dashboard(App[None]):
     """Follows one database."""
 
@@ -136,10 +144,13 @@ class Dashboard(App[None]):
 
     def _read(self) -> None:
         """Run in the reader's thread: it owns the connection and touches no widget."""
-        for snapshot in self._feed(self._stop):
-            if self._stop.is_set():
-                break
-            self.post_message(SnapshotRead(snapshot))
+        try:
+            for snapshot in self._feed(self._stop):
+                if self._stop.is_set():
+                    break
+                self.post_message(SnapshotRead(snapshot))
+        except Exception as error:
+            self.post_message(ReaderFailed(error))
 
     # --- data ---------------------------------------------------------------------------------
 
@@ -150,6 +161,10 @@ class Dashboard(App[None]):
         if not self.paused:
             with self.batch_update():
                 self.snapshot = message.snapshot
+
+    @on(ReaderFailed)
+    def _fail(self, message: ReaderFailed) -> None:
+        raise message.error
 
     def watch_snapshot(self) -> None:
         """Show the snapshot in the header and in the visible tab."""
@@ -189,6 +204,10 @@ class Dashboard(App[None]):
     def action_open_tab(self, tab: str) -> None:
         """Open a tab."""
         self.tab = tab
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the tab key to a screen that lies on top."""
+        return not (action == "next_tab" and len(self.screen_stack) > 1)
 
     def action_next_tab(self, by: int) -> None:
         """Open the next or previous tab."""

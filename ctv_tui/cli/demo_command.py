@@ -172,7 +172,7 @@ class _Demo:
     def follow(self) -> None:
         """Print the engine's events until it has ended."""
         from ctv_engine.store.reader import open_read_only
-        from ctv_tui.data.safe import safe
+        from ctv_tui.data.safe_text import safe
 
         connection = open_read_only(self.db)
         last = 0

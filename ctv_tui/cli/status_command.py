@@ -24,7 +24,7 @@ def command(ctx: click.Context, db: str, as_json: bool) -> None:
     from ctv_engine.store.reader import open_read_only
     from ctv_tui.cli.dashboard import check
     from ctv_tui.cli.engine_process import find_engine
-    from ctv_tui.data.safe import safe
+    from ctv_tui.data.safe_text import safe
 
     path = Path(db)
     check(path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ctv_tui.data import words
 from ctv_tui.data.document import FORMAT, as_json
-from ctv_tui.data.safe import safe
+from ctv_tui.data.safe_text import safe
 from ctv_tui.data.snapshot import Snapshot
 from ctv_tui.data.tail import POLL_S, Tail, follow, read_snapshot
 from ctv_tui.data.text import plain_text

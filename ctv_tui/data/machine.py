@@ -77,7 +77,7 @@ class Machine:
                 kept.popleft()
             if not kept:
                 del self._readings[key]
-        self.devices = tuple(self._device(*key) for key in sorted(self._readings, key=_by_number))
+        self.devices = tuple(sorted((self._device(*key) for key in self._readings), key=_order))
 
     def _device(self, host: str, gpu_uuid: str) -> Device:
         kept = self._readings[host, gpu_uuid]
@@ -105,9 +105,9 @@ class Machine:
         )
 
 
-def _by_number(key: tuple[str, str]) -> tuple[str, str, int, str]:
-    """Order ``cpu-2`` before ``cpu-10``."""
-    host, name = key
+def _order(device: Device) -> tuple[object, ...]:
+    """Order used devices by their worker before unused ones, and ``cuda:2`` before ``cuda:10``."""
+    name = device.workers[0] if device.workers else device.gpu_uuid
     stem = name.rstrip("0123456789")
-    number = name[len(stem) :]
-    return host, stem, int(number[:9] or 0), name
+    number = int(name[len(stem) :][:9] or 0)
+    return not device.workers, device.host, stem, number, device.gpu_uuid

@@ -22,6 +22,7 @@ POLL_S = 0.25
 _STAT_EVERY_S = 1.0
 _RETRY_EVERY_S = 0.5
 _PATIENCE_S = 3.0
+_YOUNG_S = 3.0
 
 
 class _RunState:
@@ -134,6 +135,8 @@ class Tail:
             self._become("newer", str(error))
             return
         except StoreError as error:
+            if not self._seen and _is_young(self.path):
+                return
             locked = isinstance(error.__cause__, sqlite3.OperationalError)
             self._become("locked" if locked else "unreadable", str(error))
             return
@@ -238,6 +241,14 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _is_young(path: Path) -> bool:
+    """Whether a file was made just now, so that its engine may not have finished its tables."""
+    try:
+        return abs(time.time() - path.stat().st_mtime) < _YOUNG_S
+    except OSError:
+        return True
 
 
 def follow(path: Path, stop: threading.Event, *, poll_s: float = POLL_S) -> Iterator[Snapshot]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ctv_engine.store.rows import MACRO, MODES
 from ctv_tui.data import words
-from ctv_tui.data.safe import cells, pad, safe, shorten
+from ctv_tui.data.safe_text import cells, pad, safe, shorten
 from ctv_tui.data.snapshot import FEW, Correlation, Snapshot
 
 WIDTH = 120

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
+_PRIORITY = ("ctrl+c", "ctrl+p", "tab", "shift+tab")
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -18,7 +20,7 @@ class Action:
     description: str
 
     def bindings(self) -> list[BindingType]:
-        """Return Textual's bindings. Only ctrl+c works everywhere: a letter may be typed text."""
+        """Return Textual's bindings. A letter has no priority: it may be text that is typed."""
         return [
             Binding(
                 key,
@@ -26,7 +28,7 @@ class Action:
                 self.description,
                 id=self.id,
                 show=False,
-                priority=key == "ctrl+c",
+                priority=key in _PRIORITY,
                 tooltip=self.description,
             )
             for key in self.keys
@@ -54,7 +56,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("pause", "pause", ("space",), "space", "pause painting; reading goes on"),
     Action("theme", "next_theme", ("t",), "t", "dark or light"),
     Action("help", "help", ("question_mark", "f1"), "? F1", "this help"),
-    Action("palette", "command_palette", ("colon",), ": ctrl+p", "command palette"),
+    Action("palette", "command_palette", ("colon", "ctrl+p"), ": ctrl+p", "command palette"),
     Action(
         "quit", "quit_dashboard", ("q", "ctrl+c", "ctrl+q"), "q ctrl+c", "quit; the engine goes on"
     ),

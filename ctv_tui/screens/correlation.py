@@ -10,7 +10,7 @@ from textual.events import Resize
 
 from ctv_engine.store.rows import MACRO, Mode
 from ctv_tui.data import Snapshot, safe, words
-from ctv_tui.data.safe import pad
+from ctv_tui.data.safe_text import pad
 from ctv_tui.data.snapshot import FEW, Correlation
 from ctv_tui.data.text import scope_name
 from ctv_tui.screens.pane import Pane

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.screen import ModalScreen
 
-from ctv_tui.data.safe import pad
+from ctv_tui.data.safe_text import pad
 from ctv_tui.screens.actions import ACTIONS
 from ctv_tui.widgets.lines import Line, framed, line
 from ctv_tui.widgets.painted import Painted

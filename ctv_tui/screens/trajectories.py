@@ -11,7 +11,7 @@ from textual.message import Message
 
 from ctv_engine.store.rows import MACRO, MODES, Mode
 from ctv_tui.data import Snapshot, safe, words
-from ctv_tui.data.safe import pad, shorten
+from ctv_tui.data.safe_text import pad, shorten
 from ctv_tui.data.snapshot import Point, Trajectory
 from ctv_tui.screens.pane import Pane
 from ctv_tui.widgets.axes import Range, score_range, step_range
@@ -146,6 +146,8 @@ def _dot(point: Point) -> Dot:
 
 
 def _waiting(snapshot: Snapshot, dataset: str) -> str:
+    if snapshot.source.health == "waiting":
+        return f"waiting for the engine to create {safe(snapshot.source.path)}"
     if dataset == MACRO and any(e.done for e in snapshot.evaluations):
         return "waiting until every dataset has a score…"
     if snapshot.running:

@@ -10,6 +10,7 @@ Range = tuple[float, float]
 _ROUND = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _TICK_STEPS = (1.0, 2.0, 5.0)
 _LEAST_SHARE = 0.35
+_LATE_START_NEEDS = 3
 
 
 def score_range(values: Sequence[float], before: Range | None = None) -> Range:
@@ -41,13 +42,13 @@ def score_range(values: Sequence[float], before: Range | None = None) -> Range:
 
 
 def step_range(steps: Sequence[int], before: Range | None = None) -> Range:
-    """Return 0 … a round number past the last step; a run that starts late starts late."""
+    """Return 0 … a round number past the last step; a run that started late does not begin at 0."""
     if not steps:
         return before or (0.0, 1.0)
     first, last = min(steps), max(steps)
     if before and before[0] <= first and last <= before[1] <= 2.5 * max(last, 1):
         return before
-    if first > 0.5 * last and last > 10:
+    if first > 0.5 * last and len(set(steps)) >= _LATE_START_NEEDS:
         start = _round_down(first - 0.2 * max(1, last - first))
         return start, start + _round_up(max(1.0, last - start))
     return 0.0, _round_up(max(1.0, float(last)))

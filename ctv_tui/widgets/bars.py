@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ctv_engine.store.rows import MACRO
 from ctv_tui.data import safe, words
-from ctv_tui.data.safe import cells, pad
+from ctv_tui.data.safe_text import cells, pad
 from ctv_tui.data.snapshot import Latency, LatencyReport, LengthBin
 from ctv_tui.widgets.lines import RISING, Line, Piece, centred, framed, joined, line, more_below
 from ctv_tui.widgets.painted import Painted

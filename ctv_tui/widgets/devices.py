@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ctv_tui.data import safe, words
-from ctv_tui.data.safe import pad, shorten
+from ctv_tui.data.safe_text import cells, pad, shorten
 from ctv_tui.data.snapshot import Device, Evaluation
 from ctv_tui.theme import Role
 from ctv_tui.widgets.lines import Line, centred, framed, line, more_below, sparkline
@@ -78,7 +78,7 @@ def device_rows(devices: Sequence[Device], width: int, height: int) -> list[Line
     shown = devices if len(devices) <= room else devices[: room - 1]
     for device, name in zip(shown, names, strict=False):
         values = _values(device)
-        cells = [pad(values[c.head], c.width, right=True) for c in columns]
+        texts = [pad(values[c.head], c.width, right=True) for c in columns]
         if device.status not in ("ok", "host"):
             reason = shorten(safe(device.reason or device.status), width - name_width)
             rows.append(line(pad(f" {name}", name_width), (f"  {reason}", "error")))
@@ -89,7 +89,7 @@ def device_rows(devices: Sequence[Device], width: int, height: int) -> list[Line
                 pad(_whole(device.utilisation, " %"), 7, right=True),
                 "  ",
                 (sparkline(device.history, spark_width), "good"),
-                *((text, _role_of(c.head, device)) for c, text in zip(columns, cells, strict=True)),
+                *((text, _role_of(c.head, device)) for c, text in zip(columns, texts, strict=True)),
             )
         )
     if len(shown) < len(devices):
@@ -100,20 +100,24 @@ def device_rows(devices: Sequence[Device], width: int, height: int) -> list[Line
 def _fitting(room: int, devices: Sequence[Device]) -> list[_Column]:
     """Return the columns that have a value and fit, in their order."""
     values = [_values(device) for device in devices]
-    known = [c for c in _COLUMNS if any(v[c.head] != "–" for v in values)]
+    known = []
+    for column in _COLUMNS:
+        longest = max(cells(v[column.head]) for v in values)
+        if any(v[column.head] != "–" for v in values):
+            known.append(replace(column, width=max(column.width, longest + 2)))
     chosen: list[_Column] = []
     for column in sorted(known, key=lambda c: c.rank):
         if column.width <= room:
             chosen.append(column)
             room -= column.width
-    return [c for c in _COLUMNS if c in chosen]
+    return [c for c in known if c in chosen]
 
 
 def _name(device: Device) -> str:
     workers = "+".join(safe(worker) for worker in device.workers)
     uuid = safe(device.gpu_uuid)
     if device.is_host:
-        return uuid if not workers or workers == uuid else f"{workers} {uuid}"
+        return workers or uuid
     return f"{workers or 'unused'} {uuid[:12]}"
 
 
@@ -129,7 +133,7 @@ def _values(device: Device) -> dict[str, str]:
         "power": _whole(device.power_w, " W"),
         "temp": _whole(device.temperature_c, " °C"),
         "clock": _whole(device.sm_clock_mhz, " MHz"),
-        "throttle": shorten(safe(device.throttle or "–"), 10),
+        "throttle": shorten(safe(device.throttle or "–"), 24),
     }
 
 

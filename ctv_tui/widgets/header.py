@@ -10,7 +10,7 @@ from textual.events import Click
 from textual.message import Message
 
 from ctv_tui.data import words
-from ctv_tui.data.safe import cells, safe, shorten
+from ctv_tui.data.safe_text import cells, safe, shorten
 from ctv_tui.data.snapshot import Evaluation, Snapshot
 from ctv_tui.theme import Role
 from ctv_tui.widgets.lines import Line, bar, fitted, joined, line, spread, width_of

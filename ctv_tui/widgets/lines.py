@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ctv_tui.data.safe import cells, shorten
+from ctv_tui.data.safe_text import cells, shorten
 from ctv_tui.theme import Role
 
 Piece = tuple[str, Role]
@@ -143,19 +143,18 @@ def bar(share: float, width: int) -> str:
 
 
 def sparkline(values: Sequence[float | None], width: int, top: float = 100.0) -> str:
-    """Return the last ``width`` values as bars of eighths, right-aligned; a gap is a blank.
+    """Return values as bars of eighths, the newest at the right; a gap is a blank.
 
-    More values than columns are joined to each column's maximum.
+    More values than columns are joined to each column's mean.
     """
-    if width <= 0:
-        return ""
-    per_column = max(1, -(-len(values) // width))
-    columns = []
-    for end in range(len(values), 0, -per_column):
-        known = [v for v in values[max(0, end - per_column) : end] if v is not None]
+    columns = min(width, len(values))
+    shown = []
+    for column in range(columns):
+        start, end = (n * len(values) // columns for n in (column, column + 1))
+        known = [v for v in values[start:end] if v is not None]
         if known:
-            level = round(max(0.0, min(1.0, max(known) / top)) * 8)
-            columns.append(RISING[max(1, level)])
+            level = round(max(0.0, min(1.0, sum(known) / len(known) / top)) * 8)
+            shown.append(RISING[max(1, level)])
         else:
-            columns.append(" ")
-    return "".join(reversed(columns)).rjust(width)
+            shown.append(" ")
+    return "".join(shown).rjust(max(0, width))

@@ -93,7 +93,7 @@ def _signals(
             yield from _band(figure, piece, x, columns, pixel)
         return
     if series.shape == "diamonds":
-        known = _spaced([d for d in dots if d.y is not None], x, columns)
+        known = _spaced([d for d in dots if _is_known(d)], x, columns)
     else:
         marker = plotext.marker("braille" if series.shape == "solid" else "·", pixel)
         for piece in _pieces(dots):
@@ -103,7 +103,7 @@ def _signals(
                 [d.x for d in piece], [_inside(d.y, y) for d in piece], marker=marker
             )
             yield signal.lines() if series.shape == "solid" else signal
-        known = [d for d in dots if d.y is not None]
+        known = [d for d in dots if _is_known(d)]
         if len(known) * 3 > columns:
             known = [d for d in known if d.hollow][-1:]
     full, hollow = _MARKS.get(series.shape, _DIAMONDS)
@@ -118,6 +118,10 @@ def _signals(
             )
 
 
+def _is_known(dot: Dot) -> bool:
+    return dot.y is not None and math.isfinite(dot.y)
+
+
 def _inside(value: float | None, span: Range) -> float:
     """Return a value moved to the nearest edge if it lies outside."""
     assert value is not None
@@ -128,7 +132,7 @@ def _pieces(dots: Sequence[Dot]) -> Iterator[list[Dot]]:
     """Yield the stretches between gaps."""
     piece: list[Dot] = []
     for dot in dots:
-        if dot.y is None or not math.isfinite(dot.y):
+        if not _is_known(dot):
             if piece:
                 yield piece
             piece = []
@@ -149,7 +153,7 @@ def decimated(dots: Sequence[Dot], x: Range, columns: int) -> Sequence[Dot]:
     for dot in [*dots, None]:
         here = None if dot is None else int((dot.x - x[0]) / width)
         if here != column or dot is None:
-            known = [d for d in group if d.y is not None]
+            known = [d for d in group if _is_known(d)]
             chosen = (
                 {
                     id(min(known, key=_height)),

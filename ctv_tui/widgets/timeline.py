@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ctv_engine.store.rows import SpanKind
 from ctv_tui.data import safe, words
-from ctv_tui.data.safe import pad
+from ctv_tui.data.safe_text import pad
 from ctv_tui.data.snapshot import Lane, Timeline
 from ctv_tui.theme import Role
 from ctv_tui.widgets.lines import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -38,6 +39,10 @@ def latest(tail: Tail, wanted: str) -> Snapshot:
 
     wait_until(arrived)
     return found[-1]
+
+
+def make_old(path: Path) -> None:
+    os.utime(path, (0, 0))
 
 
 def test_the_recorded_run_is_read_whole(snapshot: Snapshot) -> None:
@@ -223,6 +228,14 @@ def test_a_missing_file_is_waited_for(tmp_path: Path) -> None:
     recorder.close()
 
 
+def test_a_file_that_its_engine_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "live.db"
+    sqlite3.connect(path).execute("CREATE TABLE half (a)").connection.commit()
+    tail = Tail(path)
+    assert poll(tail).source.health == "waiting"
+    tail.close()
+
+
 def test_a_removed_file_leaves_the_last_data_and_may_come_back(db: Path, tmp_path: Path) -> None:
     kept = Path(shutil.copy(db, tmp_path / "kept.db"))
     tail = Tail(db)
@@ -289,6 +302,7 @@ def test_a_locked_file_is_said_and_retried(db: Path) -> None:
 def test_another_file_is_unreadable_not_a_traceback(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.db"
     path.write_bytes(content)
+    make_old(path)
     tail = Tail(path)
     assert poll(tail).source.health == "unreadable"
     tail.close()
@@ -299,6 +313,7 @@ def test_another_file_is_unreadable_not_a_traceback(tmp_path: Path, content: byt
 def test_a_foreign_database_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     sqlite3.connect(path).execute("CREATE TABLE t (a)").connection.commit()
+    make_old(path)
     tail = Tail(path)
     assert "not one that ctv-tui wrote" in poll(tail).source.detail
     tail.close()

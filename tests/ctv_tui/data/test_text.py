@@ -11,7 +11,7 @@ from pathlib import Path
 import recorded_run
 
 from ctv_tui.data import FORMAT, Snapshot, as_json, plain_text, read_snapshot
-from ctv_tui.data.safe import cells
+from ctv_tui.data.safe_text import cells
 from ctv_tui.data.snapshot import Source
 
 

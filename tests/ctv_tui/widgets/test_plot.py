@@ -89,6 +89,12 @@ def test_tiny_areas_do_not_fail(width: int, height: int) -> None:
     assert len(plot([OPEN, CLOSED, GOLD], X, Y, width, height)) == height
 
 
+def test_infinite_values_are_gaps() -> None:
+    odd = dots(0.5, float("inf"), float("nan"), float("-inf"), 0.5)
+    for shape in ("solid", "dotted", "diamonds"):
+        assert plot([Series("gold", shape, odd)], X, Y, 40, 10)  # type: ignore[arg-type]
+
+
 def test_values_outside_the_axes_stay_at_the_edge() -> None:
     lines = plot([Series("gold", "diamonds", dots(-3.0, 7.0))], X, Y, 40, 10)
     assert drawn(lines).count("◆") == 2

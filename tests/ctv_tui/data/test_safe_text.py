@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from ctv_tui.data.safe import cells, pad, safe, shorten
+from ctv_tui.data.safe_text import cells, pad, safe, shorten
 
 CASES = [
     ("plain text, 100 %", "plain text, 100 %"),
