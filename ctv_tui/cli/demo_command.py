@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ctv_tui.cli.engine_process import EngineProcess
 
 DEFAULT_DIR = "ctv-demo"
-START_S = 30.0
-"""Seconds set aside for the start of trainer and engine."""
-TAIL_S = 40.0
+START_S = 10.0
+"""Seconds set aside for the trainer's imports."""
+TAIL_S = 35.0
 """Seconds set aside for what is left to score once training has ended."""
 SECONDS_PER_CHECKPOINT = 17.0
 POLL_S = 0.3

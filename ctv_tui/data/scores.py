@@ -130,7 +130,8 @@ class Tracking:
 class Events:
     """The latest events; warnings and errors are kept apart, so chatter can't push them out."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_id: int) -> None:
+        self._run_id = run_id
         self._cursor: int | None = None
         self._calm: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._loud: deque[Event] = deque(maxlen=EVENTS_KEPT)
@@ -145,7 +146,8 @@ class Events:
             ]
         else:
             rows = connection.execute(
-                _EVENTS.format(where="e.id > ?", order="e.id"), (self._cursor, ROWS_PER_TICK)
+                _EVENTS.format(where="e.id > ?", order="e.id"),
+                (self._run_id, self._cursor, ROWS_PER_TICK),
             ).fetchall()
         if not rows and self._cursor is not None:
             return
@@ -155,13 +157,13 @@ class Events:
         self._cursor = max((row["id"] for row in rows), default=self._cursor or 0)
         self.latest = tuple(sorted([*self._calm, *self._loud], key=lambda event: event.id))
 
-    @staticmethod
-    def _last(connection: sqlite3.Connection, where: str) -> list[sqlite3.Row]:
+    def _last(self, connection: sqlite3.Connection, where: str) -> list[sqlite3.Row]:
         statement = _EVENTS.format(where=where, order="e.id DESC")
-        return connection.execute(statement, (EVENTS_KEPT,)).fetchall()
+        return connection.execute(statement, (self._run_id, EVENTS_KEPT)).fetchall()
 
 
 _EVENTS = (
     "SELECT e.id, e.at, e.level, e.kind, e.message, c.step FROM events e"
-    " LEFT JOIN checkpoints c ON c.id = e.checkpoint_id WHERE {where} ORDER BY {order} LIMIT ?"
+    " LEFT JOIN checkpoints c ON c.id = e.checkpoint_id"
+    " WHERE coalesce(e.run_id, ?1) = ?1 AND {where} ORDER BY {order} LIMIT ?"
 )

@@ -18,6 +18,8 @@ from ctv_engine.store.rows import (
 Health = Literal["ok", "waiting", "gone", "locked", "newer", "unreadable"]
 """``waiting``: never seen yet; ``gone``: was there; ``newer``: a newer schema than ours."""
 
+_CLOSED_DONE = ("closed", "done")
+
 FEW = 5
 """With fewer checkpoints than this, a correlation is a number with a warning, not a verdict."""
 
@@ -299,8 +301,10 @@ class Snapshot:
 
     @property
     def lag(self) -> int:
-        """How many checkpoints are ready but not done."""
-        return sum(1 for c in self.checkpoints if c.state in ("ready", "scoring"))
+        """How many whole checkpoints still have no complete closed score."""
+        closed = {e.checkpoint_id for e in self.evaluations if (e.mode, e.state) == _CLOSED_DONE}
+        waiting = (c for c in self.checkpoints if c.state in ("ready", "scoring"))
+        return sum(1 for c in waiting if c.id not in closed)
 
     def correlation(self, proxy: Mode, scope: str = MACRO) -> Correlation | None:
         """Return a proxy's whole-run correlation with gold."""

@@ -33,7 +33,7 @@ class _RunState:
         self.work = Work(run_id)
         self.scores = Scores()
         self.tracking = Tracking(run_id)
-        self.events = Events()
+        self.events = Events(run_id)
         self.machine = Machine(run_id)
         self.timelines = Timelines()
         self.latency = LatencyBook()

@@ -352,7 +352,7 @@ class Ledger:
         self, level: EventLevel, kind: str, message: str, checkpoint_id: int | None = None
     ) -> None:
         """Store an event and print it for whoever runs the engine by hand."""
-        self.writer.add_event(level, kind, message, checkpoint_id)
+        self.writer.add_event(level, kind, message, checkpoint_id, run_id=self.run_id)
         print(f"{level}: {message}", flush=True)
 
     def close(self) -> None:

@@ -200,7 +200,8 @@ CREATE TABLE events (
     level TEXT NOT NULL CHECK (level IN ('info', 'warning', 'error')),
     kind TEXT NOT NULL,
     message TEXT NOT NULL,
-    checkpoint_id INTEGER REFERENCES checkpoints(id)
+    checkpoint_id INTEGER REFERENCES checkpoints(id),
+    run_id INTEGER REFERENCES runs(id)
 ) STRICT;
 
 CREATE TABLE engine (

@@ -396,14 +396,20 @@ class Writer:
             connection.executemany(_INSERT_CORRELATION, [(*astuple(row), run_id) for row in rows])
 
     def add_event(
-        self, level: EventLevel, kind: str, message: str, checkpoint_id: int | None = None
+        self,
+        level: EventLevel,
+        kind: str,
+        message: str,
+        checkpoint_id: int | None = None,
+        *,
+        run_id: int | None = None,
     ) -> None:
         """Store one event."""
         with self.transaction() as connection:
             connection.execute(
-                "INSERT INTO events (at, level, kind, message, checkpoint_id)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (time.time(), level, kind, message, checkpoint_id),
+                "INSERT INTO events (at, level, kind, message, checkpoint_id, run_id)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (time.time(), level, kind, message, checkpoint_id, run_id),
             )
 
     def beat(

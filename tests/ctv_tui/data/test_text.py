@@ -66,7 +66,7 @@ def test_wide_runs_are_split_into_blocks_that_fit(snapshot: Snapshot, now: float
         assert f" {name} ──" in text
     assert "~0.542" in text
     assert "heartbeat 2 s ago" in text
-    assert "lag 2" in text
+    assert "lag 1" in text
 
 
 def test_hostile_text_is_shown_as_escapes(snapshot: Snapshot) -> None:

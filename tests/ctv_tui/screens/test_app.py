@@ -334,7 +334,7 @@ async def test_a_burst_of_snapshots_is_shown_once(snapshot: Snapshot, now: float
 def test_the_summary_has_five_short_lines(snapshot: Snapshot, now: float) -> None:
     lines = summary(snapshot, now).splitlines()
     assert len(lines) == 5 and max(map(len, lines)) <= 100
-    assert lines[0] == "qwen-sft-3: 9 of 11 checkpoints done, lag 2"
+    assert lines[0] == "qwen-sft-3: 9 of 11 checkpoints done, lag 1"
     assert "closed 0.557 (step 1000), open ~0.542 (step 1000), gold 0.517 (step 800)" in lines[1]
     assert "closed +0.81 n=8" in lines[2] and "79 % cheaper" in lines[2]
 

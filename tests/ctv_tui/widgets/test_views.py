@@ -34,7 +34,7 @@ def header(snapshot: Snapshot, now: float, width: int = 120) -> str:
 def test_the_header_says_what_is_going_on(snapshot: Snapshot, now: float) -> None:
     text = header(snapshot, now)
     for part in (
-        "qwen-sft-3", "● scoring", "checkpoint-1000 · open 61 %", "left", "lag 2 checkpoints",
+        "qwen-sft-3", "● scoring", "checkpoint-1000 · open 61 %", "left", "lag 1 checkpoint ",
         "heartbeat 2 s", "run.db",
     ):  # fmt: skip
         assert part in text
