@@ -103,8 +103,10 @@ class EngineProcess:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not engine._is_up():
             status = process.poll()
+            if status == 0:  # it had nothing left to do
+                break
             if status is not None:
-                raise CommandError(_last_words(log, begin), status or EXIT_FAILED)
+                raise CommandError(_last_words(log, begin), status)
             if time.monotonic() > deadline:
                 raise CommandError(f"the engine does not answer; see {log}")
             time.sleep(POLL_S)

@@ -52,17 +52,20 @@ class Settings:
             raise SettingsError("give a directory to watch or checkpoints to evaluate, not both")
         if self.dtype not in DTYPES:
             raise SettingsError(f"dtype {self.dtype!r}; use one of {', '.join(DTYPES)}")
-        for name, least in (
-            ("batch_size", 1),
-            ("every", 1),
-            ("gold_every", 1),
-            ("poll_s", 0.05),
-            ("quiet_s", 0.0),
-            ("abandon_s", 0.0),
-            ("window", 3),
+        for name, kind, least in (
+            ("batch_size", int, 1),
+            ("every", int, 1),
+            ("gold_every", int, 1),
+            ("window", int, 3),
+            ("poll_s", (int, float), 0.05),
+            ("quiet_s", (int, float), 0),
+            ("abandon_s", (int, float), 0),
         ):
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise SettingsError(f"{name} is {value!r}; it must be a number")
+            if not value >= least:  # NaN is not at least anything
+                raise SettingsError(f"{name} is {value}; it must be at least {least}")
 
     @property
     def watched(self) -> Path:
@@ -86,9 +89,11 @@ class Settings:
             SettingsError: not JSON, an unknown name, or a value out of its range.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values: Any = json.loads(text)
         except json.JSONDecodeError as error:
             raise SettingsError(f"settings are not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise SettingsError(f"settings must be a JSON object, not {text[:40]!r}")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise SettingsError(f"unknown settings: {', '.join(unknown)}")

@@ -154,8 +154,10 @@ def _weight_files(directory: Path, names: set[str]) -> tuple[list[str], str | No
         try:
             mapped = json.loads((directory / INDEX_FILE).read_bytes())["weight_map"].values()
             shards = sorted({str(name) for name in mapped})
-        except (ValueError, KeyError, AttributeError, FileNotFoundError):
+        except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError):
             return [], f"{INDEX_FILE} is not whole"
+        if not shards:
+            return [], f"{INDEX_FILE} names no weights"
         for shard in shards:
             if PurePosixPath(shard).is_absolute() or ".." in PurePosixPath(shard).parts:
                 return [], f"{INDEX_FILE} points outside the directory ({shard})"
@@ -180,11 +182,11 @@ def _short_safetensors(directory: Path, name: str) -> str | None:
             if header_bytes > min(MAX_HEADER_BYTES, max(size - 8, 0)):
                 return f"{name} has no whole header; still being written?"
             header: dict[str, Any] = json.loads(file.read(header_bytes))
+        ends = [int(v["data_offsets"][1]) for k, v in header.items() if k != "__metadata__"]
     except FileNotFoundError:
         return f"{name} is gone"
-    except ValueError:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         return f"{name} has no readable header; still being written?"
-    ends = [value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"]
     wanted = 8 + header_bytes + max(ends, default=0)
     if size < wanted:
         return f"{name} is {wanted - size:,} bytes short of its header; still being written?"

@@ -43,12 +43,13 @@ def pin(source: Path, files: Sequence[str], target: Path) -> Pin:
         for name in files:
             goal = partial / name
             goal.parent.mkdir(parents=True, exist_ok=True)
+            origin = (source / name).resolve(strict=True)
             try:
-                os.link(source / name, goal)
+                os.link(origin, goal)
             except OSError as error:
                 if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
                     raise
-                shutil.copy2(source / name, goal)
+                shutil.copy2(origin, goal)
                 copied = True
             total += goal.stat().st_size
         identity = digest(partial, files)

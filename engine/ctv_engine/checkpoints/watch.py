@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from ctv_engine.checkpoints.completeness import (
+    STATE_FILE,
     ExpectedSteps,
     Inspection,
     inspect,
@@ -47,7 +48,7 @@ class _Directory:
     step: int
     seen_at: float
     changed_at: float
-    state: Literal["writing", "settled"] = "writing"
+    state: Literal["writing", "settled", "failed"] = "writing"
     inspection: Inspection | None = None
     unchanged_polls: int = 0
     reason: str | None = None
@@ -57,8 +58,9 @@ class _Directory:
 class Watcher:
     """Polls a directory, or a fixed list of checkpoints, and reports each change once.
 
-    A directory is settled once it was reported as ready, failed or vanished; a settled one that is
-    written anew (a run resumed from an earlier step) is reported again from the start.
+    A directory is settled once it was reported as ready, failed or vanished. One that is written
+    anew (a run resumed from an earlier step, a failed one that was mended) is reported again from
+    the start.
     """
 
     root: Path | None
@@ -77,7 +79,7 @@ class Watcher:
     def assume_settled(self, since: Mapping[Path, float], steps: Iterable[int]) -> None:
         """Take directories as dealt with and steps as seen.
 
-        A directory in which a file was written after the time given for it is looked at anew.
+        One whose weights or configuration were written after the time given is looked at anew.
         """
         now = self.clock()
         for path, settled_at in since.items():
@@ -85,7 +87,7 @@ class Watcher:
                 seen = inspect(path, step_of(path))
             except OSError:
                 continue
-            if any(mtime_ns / 1e9 > settled_at for _, _, mtime_ns, _ in seen.fingerprint):
+            if any(mtime_ns / 1e9 > settled_at for _, _, mtime_ns, _ in _core(seen)):
                 continue
             step = step_of(path) or recorded_step(path) or 0
             self._known[path] = _Directory(path, step, now, now, "settled", seen)
@@ -115,16 +117,7 @@ class Watcher:
 
     def _present(self, sightings: list[Sighting], now: float) -> dict[Path, int] | None:
         if self.root is None:
-            present = {}
-            for number, path in enumerate(self.fixed, start=1):
-                if path.is_dir():
-                    stated = step_of(path)
-                    recorded = recorded_step(path) if stated is None else stated
-                    present[path] = number if recorded is None else recorded
-                elif path not in self._known and path not in self._absent:
-                    self._absent.add(path)
-                    sightings.append(Sighting("vanished", path, number, now, "no such directory"))
-            return present
+            return self._present_of_fixed(sightings, now)
         try:
             candidates = [(path, step_of(path)) for path in self.root.iterdir()]
         except OSError as error:
@@ -136,19 +129,54 @@ class Watcher:
         self._unreachable = False
         return {path: step for path, step in candidates if step is not None and path.is_dir()}
 
+    def _present_of_fixed(self, sightings: list[Sighting], now: float) -> dict[Path, int]:
+        """Return the given directories with their steps, or their places where none is stated."""
+        steps: dict[Path, int | None] = {}
+        for path in self.fixed:
+            stated = step_of(path)
+            steps[path] = recorded_step(path) if stated is None else stated
+        taken = {step for step in steps.values() if step is not None}
+        present: dict[Path, int] = {}
+        for place, (path, step) in enumerate(steps.items(), start=1):
+            number = place if step is None else step
+            while step is None and number in taken:
+                number += 1
+            taken.add(number)
+            if path.is_dir():
+                present[path] = number
+            elif path not in self._known and path not in self._absent:
+                self._absent.add(path)
+                sightings.append(Sighting("vanished", path, number, now, "no such directory"))
+        return present
+
+    def _inspect(self, path: Path) -> Inspection | None:
+        """Look at a directory; None if it has just gone."""
+        try:
+            seen = inspect(path, step_of(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return Inspection("writing", f"can't be read: {error}", False, (), ())
+        if self._lacks_its_end(seen):
+            return replace(seen, verdict="writing", reason=f"no {STATE_FILE} yet")
+        return seen
+
+    def _lacks_its_end(self, seen: Inspection) -> bool:
+        """Tell whether the run's other checkpoints end with a trainer state and this has none."""
+        watched = self.root is not None and self._expected is not None
+        return watched and seen.verdict == "whole" and seen.expected is None and not seen.marked
+
     def _look(self, path: Path, step: int, now: float) -> list[Sighting]:
         sightings: list[Sighting] = []
         known = self._known.get(path)
-        stated = step_of(path)
-        try:
-            seen = inspect(path, stated)
-        except OSError:
+        seen = self._inspect(path)
+        if seen is None:
             return []
-        if known is not None and known.state == "settled":
+        if known is not None and known.state != "writing":
             before = known.inspection
             if before is None or before.fingerprint == seen.fingerprint:
                 return []
-            if not _rewritten(before, seen):
+            if not _rewritten(before, seen, failed=known.state == "failed"):
                 known.inspection = seen
                 return []
             known = None
@@ -199,7 +227,7 @@ class Watcher:
         now: float,
         reason: str | None,
     ) -> Sighting:
-        known.state = "settled"
+        known.state = "failed" if kind == "failed" else "settled"
         return Sighting(kind, known.path, known.step, now, reason)
 
     def _missing(self, now: float) -> list[Sighting]:
@@ -208,6 +236,9 @@ class Watcher:
         if not save_steps or self.root is None or len(self._steps) < 2:
             return []
         low, high = min(self._steps), max(self._steps)
+        last = self._expected.max_steps if self._expected else None
+        if any(step % save_steps for step in self._steps - {last}):
+            return []  # saved by another beat, such as once an epoch
         if (high - low) // save_steps > MAX_EXPECTED:
             return []
         first = -(-low // save_steps) * save_steps
@@ -220,14 +251,21 @@ class Watcher:
         ]
 
 
-def _rewritten(before: Inspection, seen: Inspection) -> bool:
-    """Tell whether weights or configuration were written anew, not deleted or added to."""
+def _core(inspection: Inspection) -> set[tuple[str, int, int, int]]:
+    """Return the fingerprint of weights and configuration alone."""
+    return {
+        entry
+        for entry in inspection.fingerprint
+        if entry[0].endswith(".safetensors") or entry[0] == "config.json"
+    }
 
-    def core(inspection: Inspection) -> set[tuple[str, int, int, int]]:
-        return {
-            entry
-            for entry in inspection.fingerprint
-            if entry[0].endswith(".safetensors") or entry[0] == "config.json"
-        }
 
-    return bool(core(seen) - core(before))
+def _rewritten(before: Inspection, seen: Inspection, *, failed: bool) -> bool:
+    """Tell whether a checkpoint was written anew, not just deleted from or added to.
+
+    Of a failed one, any new content may be what was missing.
+    """
+    if failed:
+        new = set(seen.fingerprint) - set(before.fingerprint)
+        return bool(new) or seen.verdict == "whole"
+    return bool(_core(seen) - _core(before))

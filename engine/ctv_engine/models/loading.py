@@ -72,6 +72,7 @@ def load_model(directory: Path, dtype: torch.dtype | str) -> Any:
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # so that the report names them; they are refused below
             output_loading_info=True,
         )
     except FileNotFoundError as error:
@@ -86,7 +87,8 @@ def load_model(directory: Path, dtype: torch.dtype | str) -> Any:
             f"{directory.name} is not a model that this engine can load: {_first_line(error)}"
         ) from error
     for fault in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        names = sorted(str(name) for name in report.get(fault) or ())
+        found = report.get(fault) or ()
+        names = sorted(str(key[0] if isinstance(key, tuple) else key) for key in found)
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise CheckpointError(

@@ -82,6 +82,8 @@ class TransformersAdapter:
             raise
 
     def _load(self, directory: Path) -> None:
+        if not directory.is_dir():
+            raise CheckpointError(f"{directory.name} was deleted before it could be read")
         source = self.processor_directory or directory
         state = _processor_state(source)
         if self.processor is None or state != self._processor_state:

@@ -40,7 +40,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One lease: a batch (or, after failures, a part of it) of one evaluation."""
+    """One lease: a batch (or, after failures, a part of it) of one evaluation.
+
+    ``attempt`` counts from 1; ``losses`` of the earlier ones ended with the worker's death.
+    """
 
     unit_id: int
     evaluation_id: int
@@ -48,6 +51,7 @@ class Unit:
     task: Task
     batch: Batch
     attempt: int
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ class _Evaluation:
     checkpoint: Checkpoint
     task: Task
     background: bool
-    waiting: deque[tuple[Batch, int]]
+    waiting: deque[tuple[Batch, int, int]]
+    """Batch, attempt, losses."""
     leased: int = 0
 
     @property
@@ -55,7 +56,7 @@ class Scheduler:
     ) -> None:
         """Queue an evaluation; ``background`` work runs only when nothing else is waiting."""
         self._evaluations[evaluation_id] = _Evaluation(
-            evaluation_id, checkpoint, task, background, deque((batch, 1) for batch in batches)
+            evaluation_id, checkpoint, task, background, deque((batch, 1, 0) for batch in batches)
         )
 
     def lease(self, worker_id: int) -> Unit | None:
@@ -64,9 +65,15 @@ class Scheduler:
         if not waiting:
             return None
         work = min(waiting, key=lambda candidate: candidate.priority)
-        batch, attempt = work.waiting.popleft()
+        batch, attempt, losses = work.waiting.popleft()
         unit = Unit(
-            next(self._numbers), work.evaluation_id, work.checkpoint, work.task, batch, attempt
+            unit_id=next(self._numbers),
+            evaluation_id=work.evaluation_id,
+            checkpoint=work.checkpoint,
+            task=work.task,
+            batch=batch,
+            attempt=attempt,
+            losses=losses,
         )
         work.leased += 1
         self._leases[unit.unit_id] = (unit, worker_id)
@@ -93,11 +100,14 @@ class Scheduler:
             unit = self._release(unit_id)
             if unit is None:
                 continue
-            if unit.attempt < MAX_LOSSES:
+            losses = unit.losses + 1
+            if losses < MAX_LOSSES:
                 work = self._evaluations[unit.evaluation_id]
-                work.waiting.appendleft((unit.batch, unit.attempt + 1))
+                work.waiting.appendleft((unit.batch, unit.attempt + 1, losses))
             else:
-                lost = self._retry_in_parts(unit, f"{unit.attempt} workers died on it: {reason}")
+                why = f"{MAX_LOSSES} workers died on it: {reason}"
+                # A part is suspect already: one more death splits it again.
+                lost = self._retry_in_parts(unit, why, losses=MAX_LOSSES - 1)
                 given_up += [lost] if lost else []
         return given_up
 
@@ -138,7 +148,7 @@ class Scheduler:
         self._evaluations[lease[0].evaluation_id].leased -= 1
         return lease[0]
 
-    def _retry_in_parts(self, unit: Unit, reason: str) -> GivenUp | None:
+    def _retry_in_parts(self, unit: Unit, reason: str, losses: int = 0) -> GivenUp | None:
         batch = unit.batch
         if len(batch.items) == 1:
             item = batch.items[0]
@@ -148,5 +158,5 @@ class Scheduler:
         waiting = self._evaluations[unit.evaluation_id].waiting
         for part in (slice(middle, None), slice(None, middle)):
             smaller = replace(batch, items=batch.items[part], texts=batch.texts[part])
-            waiting.appendleft((smaller, unit.attempt + 1))
+            waiting.appendleft((smaller, unit.attempt + 1, losses))
         return None

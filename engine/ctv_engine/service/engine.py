@@ -36,8 +36,10 @@ TICK_S = 1.0
 FOLD_S = 60.0
 STOP_GRACE_S = 30.0
 DISK_RETRY_S = 5.0
-MAX_STARTS = 3
-"""A device whose worker died this often without finishing a batch is set aside."""
+MAX_STRIKES = 12
+"""Strikes in a row, without a finished batch between, after which a device is set aside."""
+STRIKES_UNUSED, STRIKES_IN_BATCH = 4, 1
+"""A worker that dies before it has work speaks against the device, one in a batch against that."""
 DRAIN_ABANDON_S = 5.0
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 0, 1, 2, 3
@@ -87,7 +89,7 @@ class Engine:
         self._host = socket.gethostname()
         self._version = version_of("ctv-tui") or "unknown"
         self._workers: dict[int, _Worker] = {}
-        self._losses: dict[str, int] = {}
+        self._strikes: dict[str, int] = {}
         self._sightings: deque[Sighting] = deque()
         self._seen: queue.SimpleQueue[list[Sighting]] = queue.SimpleQueue()
         self._outbox: deque[Callable[[], None]] = deque()
@@ -213,7 +215,7 @@ class Engine:
             self._finish_soon(unit)
             for note in message.notes:
                 self._ledger.event("warning", "self-check", note, unit.checkpoint.checkpoint_id)
-        self._losses.pop(worker.device, None)
+        self._strikes.pop(worker.device, None)
         worker.unit = None
 
     def _on_failed(self, worker_id: int, worker: _Worker, message: UnitFailed) -> None:
@@ -244,16 +246,17 @@ class Engine:
             self._finish_soon(lost.unit)
         self._poller.forget_process(worker_id)
         del self._workers[worker_id]
-        self._losses[worker.device] = self._losses.get(worker.device, 0) + 1
-        if self._losses[worker.device] < MAX_STARTS:
+        strikes = STRIKES_IN_BATCH if worker.unit is not None else STRIKES_UNUSED
+        self._strikes[worker.device] = self._strikes.get(worker.device, 0) + strikes
+        if self._strikes[worker.device] < MAX_STRIKES:
             self._start_worker(worker.device)
         else:
-            text = f"{worker.device} set aside: {MAX_STARTS} workers died without finishing a batch"
+            text = f"{worker.device} set aside: its workers die without finishing a batch"
             self._ledger.event("error", "worker", text)
 
     def _pool_is_usable(self) -> bool:
         devices = self._pool.capacity()
-        return any(self._losses.get(device, 0) < MAX_STARTS for device in devices)
+        return any(self._strikes.get(device, 0) < MAX_STRIKES for device in devices)
 
     def _feed(self) -> None:
         """Give every free worker its next unit."""

@@ -12,7 +12,11 @@ from sqlite_utils import Database, Migrations
 
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
 
-migrations = Migrations("ctv_engine")
+MIGRATION_SET = "ctv_engine"
+MIGRATIONS_TABLE = "_sqlite_migrations"
+"""Where sqlite-utils notes what was applied."""
+
+migrations = Migrations(MIGRATION_SET)
 
 _TABLES = """
 CREATE TABLE runs (
@@ -288,6 +292,8 @@ WITH chain AS (
            lag(c.step) OVER (PARTITION BY c.run_id, e.mode ORDER BY c.step, c.id) AS previous_step
     FROM evaluations e JOIN checkpoints c ON c.id = e.checkpoint_id
     WHERE e.state = 'done'
+      AND c.id = (SELECT max(l.id) FROM checkpoints l JOIN evaluations le ON le.checkpoint_id = l.id
+                  WHERE l.run_id = c.run_id AND l.step = c.step)
 )
 SELECT chain.run_id, chain.mode, chain.previous_step, chain.step, i.dataset, i.key, i.question,
        before.answer AS answer_before, after.answer AS answer_after,

@@ -30,7 +30,7 @@ from ctv_engine.store.rows import (
     SpanRow,
     WorkerState,
 )
-from ctv_engine.store.schema import migrate
+from ctv_engine.store.schema import MIGRATION_SET, MIGRATIONS_TABLE, migrate
 
 BUSY_TIMEOUT_S = 30.0
 RAW_SAMPLES_KEPT_S = 3600.0
@@ -64,6 +64,7 @@ class Writer:
             StoreError: the directory is missing, the file is not ours, or it is newer than we are.
         """
         self.path = Path(path)
+        self._closed = False
         if not self.path.parent.is_dir():
             raise StoreError(f"{self.path}: no such directory {self.path.parent}")
         try:
@@ -96,12 +97,25 @@ class Writer:
             )
 
     def _half_migrated(self) -> bool:
-        """Tell whether a migration was interrupted before the file was marked as ours."""
-        query = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlite_migrations'"
-        return bool(self.connection.execute(query).fetchone()[0])
+        """Tell whether our migration was interrupted before the file was marked as ours."""
+        names = {name for (name,) in self.query("SELECT name FROM sqlite_master")}
+        if MIGRATIONS_TABLE not in names:
+            return False
+        ours = f"SELECT count(*) FROM {MIGRATIONS_TABLE} WHERE migration_set = ?"
+        others = {name for name in names if MIGRATIONS_TABLE not in name}
+        return not others or bool(self.query(ours, MIGRATION_SET)[0][0])
 
     def close(self) -> None:
-        """Fold the WAL back into the file and close it."""
+        """Fold the WAL back into the file and close it.
+
+        Closing does that only for the last connection; with a dashboard open the file alone would
+        lack what is still in the WAL. A reader in the middle of a read is waited for, briefly.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self.connection.execute("PRAGMA busy_timeout = 2000")
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.connection.close()
 
     @contextmanager
@@ -379,10 +393,10 @@ class Writer:
         picks = ", ".join(f"avg({v}), min({v}), max({v})" for v in values)
         with self.transaction() as connection:
             connection.execute(
-                f"INSERT OR REPLACE INTO gpu_minutes (gpu_uuid, bucket, host, n, {names})"
+                f"INSERT INTO gpu_minutes (gpu_uuid, bucket, host, n, {names})"
                 f" SELECT gpu_uuid, CAST(at / 60 AS INTEGER), max(host), count(*), {picks}"
                 " FROM gpu_samples"
-                " WHERE at >= coalesce((SELECT max(bucket) FROM gpu_minutes), 0) * 60"
+                " WHERE at >= coalesce((SELECT max(bucket) + 1 FROM gpu_minutes), 0) * 60"
                 " AND at < CAST(? / 60 AS INTEGER) * 60 GROUP BY 1, 2",
                 (now,),
             )

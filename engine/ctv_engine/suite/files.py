@@ -114,15 +114,15 @@ def write_suite(
                 "answers": list(item.answers),
             }
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
-    head = [f"format = {FORMAT}", f"name = {json.dumps(name)}", f"kind = {json.dumps(kind)}"]
+    head = [f"format = {FORMAT}", f"name = {_toml(name)}", f"kind = {_toml(kind)}"]
     for dataset in datasets:
         head += [
             "",
             "[[datasets]]",
-            f"name = {json.dumps(dataset.name)}",
-            f"open_metric = {json.dumps(dataset.open_metric)}",
+            f"name = {_toml(dataset.name)}",
+            f"open_metric = {_toml(dataset.open_metric)}",
             f"max_new_tokens = {dataset.max_new_tokens}",
-            f"open_instruction = {json.dumps(dataset.open_instruction)}",
+            f"open_instruction = {_toml(dataset.open_instruction)}",
         ]
     (directory / SUITE_FILE).write_text("\n".join(head) + "\n", encoding="utf-8")
     return read_suite(directory)
@@ -180,8 +180,8 @@ def read_suite(directory: Path) -> Suite:
             problems += [f"{ITEMS_FILE} line {number}: {fault}" for fault in faults]
     if not items and not problems:
         problems.append(f"{ITEMS_FILE} holds no items")
-    for name in sorted(names - {item.dataset for item in items}):
-        if not problems:
+    if not problems:
+        for name in sorted(names - {item.dataset for item in items}):
             problems.append(f"dataset {name!r} has no items; remove it from {SUITE_FILE}")
     if problems:
         raise SuiteError(directory, problems)
@@ -195,6 +195,11 @@ def read_suite(directory: Path) -> Suite:
         items=tuple(items),
         digest=digest.hexdigest(),
     )
+
+
+def _toml(text: str) -> str:
+    """Return a TOML basic string; TOML knows no surrogate pairs and no raw delete character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read_head(directory: Path) -> dict[str, Any]:
@@ -220,6 +225,9 @@ def _read_datasets(head: dict[str, Any], problems: list[str]) -> list[Dataset]:
         return []
     datasets: list[Dataset] = []
     for table in tables:
+        if not isinstance(table, dict):
+            problems.append(f"{SUITE_FILE}: datasets must be [[datasets]] tables, not {table!r}")
+            continue
         name = table.get("name")
         metric = table.get("open_metric", "exact_match")
         cap = table.get("max_new_tokens", 32)
@@ -249,11 +257,12 @@ def _read_item(line: bytes, kind: str, names: set[str], faults: list[str]) -> It
     if not isinstance(row, dict):
         faults.append("not a JSON object")
         return None
-    missing = [k for k in ("dataset", "key", "question", "image", "answers") if not row.get(k)]
+    needed = ("dataset", "key", "question", "image", "answers")
+    missing = [name for name in needed if row.get(name) in (None, "", [])]
     if missing:
         faults.append(f"missing or empty: {', '.join(missing)}")
         return None
-    if row["dataset"] not in names:
+    if not isinstance(row["dataset"], str) or row["dataset"] not in names:
         faults.append(f"dataset {row['dataset']!r} is not in {SUITE_FILE}")
     answers = row["answers"]
     if not isinstance(answers, list) or not all(isinstance(a, str) and a.strip() for a in answers):
@@ -307,8 +316,8 @@ def _check_image(directory: Path, image: str, faults: list[str]) -> str | None:
         return None
     try:
         content = (directory / image).read_bytes()
-    except OSError as error:
-        faults.append(f"image {image}: {error.strerror or error}")
+    except (OSError, ValueError) as error:
+        faults.append(f"image {image!r}: {getattr(error, 'strerror', None) or error}")
         return None
     digest = hashlib.sha256(content).hexdigest()
     if _image_suffix(content) is None:

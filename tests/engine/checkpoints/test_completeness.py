@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+
 from ctv_engine.checkpoints.completeness import ExpectedSteps, inspect, recorded_step, step_of
 
 STEP = 10

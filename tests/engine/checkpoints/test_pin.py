@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+
 from ctv_engine.checkpoints import pin as module
 from ctv_engine.checkpoints.completeness import inspect
 from ctv_engine.checkpoints.pin import digest, pin, unpin
@@ -33,8 +34,8 @@ def test_a_pin_is_made_of_hard_links(source: Path, tmp_path: Path) -> None:
     assert made.directory == tmp_path / "pins" / "a"
     assert not made.copied
     assert made.bytes == sum((source / name).stat().st_size for name in files)
-    assert sorted(os.listdir(made.directory)) == sorted(files)
-    assert all(os.path.samefile(source / name, made.directory / name) for name in files)
+    assert sorted(contents(made.directory)) == sorted(files)
+    assert all((source / name).samefile(made.directory / name) for name in files)
 
 
 def test_a_rotated_checkpoint_stays_whole_in_its_pin(source: Path, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_where_links_are_refused_files_are_copied(
     copied = pin(source, files, tmp_path / "copied")
     assert copied.copied
     assert (copied.digest, copied.bytes) == (linked.digest, linked.bytes)
-    assert not any(os.path.samefile(source / name, copied.directory / name) for name in files)
+    assert not any((source / name).samefile(copied.directory / name) for name in files)
 
 
 def test_a_file_deleted_meanwhile_leaves_no_half_pin(source: Path, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_left_over_of_an_earlier_try_is_replaced(source: Path, tmp_path: Path)
         (tmp_path / "pins" / name / "old.json").write_text("old")
     made = pin(source, files_of(source), tmp_path / "pins" / "a")
     assert not (made.directory / "old.json").exists()
-    assert os.listdir(tmp_path / "pins") == ["a"]
+    assert [path.name for path in (tmp_path / "pins").iterdir()] == ["a"]
 
 
 def test_unpinning_leaves_the_runs_own_files(source: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+
 from ctv_engine.checkpoints import watch as module
 from ctv_engine.checkpoints.completeness import inspect
 from ctv_engine.checkpoints.pin import digest
@@ -85,7 +86,7 @@ def test_written_slowly_file_by_file_is_ready_once_and_only_when_whole(run: Run)
     for name, content in tiny.bare_files(10):
         for end in (len(content) // 2, len(content)):
             (path / name).write_bytes(content[:end])
-            run.poll(5)
+            run.poll()  # never as long as the quiet period
             if (name, end) != ("trainer_state.json", len(content)):
                 assert "ready" not in run.kinds(), f"ready after {end} bytes of {name}"
     run.poll(200)
@@ -98,12 +99,24 @@ def test_written_slowly_file_by_file_is_ready_once_and_only_when_whole(run: Run)
     assert inspect(pinned.directory, 10).verdict == "whole"
 
 
+def test_a_pause_in_writing_is_no_end_where_a_trainer_state_must_come(run: Run) -> None:
+    run.save(10)
+    run.poll(5)  # from now on it is known that this run saves a trainer state
+    path = run.root / "checkpoint-20"
+    path.mkdir()
+    for name, content in tiny.bare_files(20):
+        assert "ready" not in run.kinds(20), f"ready before {name}"
+        (path / name).write_bytes(content)
+        run.poll(5)
+    assert run.kinds(20)[-1] == "ready"
+
+
 def test_every_reason_for_waiting_is_told_once(run: Run) -> None:
     path = run.root / "checkpoint-10"
     path.mkdir()
     for name, content in tiny.bare_files(10):
         (path / name).write_bytes(content)
-        run.poll(3)
+        run.poll()
     reasons = [s.reason for s in run.seen if s.kind == "writing"]
     assert reasons == [
         "no weights (model.safetensors) yet",

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from ctv_engine.scoring.closed import NonFiniteLogitsError, score_closed
 
 SINGLE = ((0,), (1,), (2,))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ctv_engine.scoring.open_metrics import METRICS, anls, exact_match, score_open
 from ctv_engine.suite import OPEN_METRICS
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tiny
+
 from ctv_engine.suite import Dataset, DraftItem, SuiteError, read_suite, write_suite
 from ctv_engine.suite.files import MAX_PROBLEMS
 

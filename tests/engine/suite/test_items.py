@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tiny
+
 from ctv_engine.suite import Item, read_suite
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ctv_engine.suite import Dataset, Item, closed_text, open_text, question_hash
 
 ITEM = Item("d", "k", "Which colour?", "i.png", "", ("red", "sky blue", "5 %"), 1, ("sky blue",))
