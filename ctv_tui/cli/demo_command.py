@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -62,6 +64,8 @@ def command(
     if not headless and not is_interactive():
         click.echo("not a terminal: going on as with --headless", err=True)
         headless = True
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # so that trainer and engine are ended on every way out
     click.echo(f"preparing pictures and questions in {place} …")
     demo = _Demo.start(place, minutes * 60, started)
     status = 0
@@ -80,6 +84,10 @@ def command(
     if demo.failed:
         raise CommandError(demo.failed)
     ctx.exit(status)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _place(directory: str | None) -> Path:
