@@ -6,8 +6,8 @@ longer than a demo lasts. So it is taught beforehand, with text only:
 * lists of options followed by many queries, "word" to "letter", first alone, then among the rest;
 * the demo's questions, open and closed, with a few words about the picture in its place.
 
-The eyes are taught apart from that (:mod:`ctv_engine.demo.eyes`). The committed seed was made in two
-calls; the budget is a number of steps, so that the same machine makes the same weights::
+The eyes are taught apart from that, by :mod:`ctv_engine.demo.eyes`. The budget is a number of
+steps, so that the same machine makes the same weights; the committed seed was made by two calls::
 
     python -m ctv_engine.demo.seed --out /tmp/seed --steps 4000
     python -m ctv_engine.demo.seed --out assets/demo-seed --steps 2000 --seed 1 --start /tmp/seed
