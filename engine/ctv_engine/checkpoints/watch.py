@@ -127,7 +127,7 @@ class Watcher:
             self._unreachable = True
             return None
         self._unreachable = False
-        return {path: step for path, step in candidates if step is not None and path.is_dir()}
+        return {path: step for path, step in candidates if step is not None and _is_dir(path)}
 
     def _present_of_fixed(self, sightings: list[Sighting], now: float) -> dict[Path, int]:
         """Return the given directories with their steps, or their places where none is stated."""
@@ -174,7 +174,8 @@ class Watcher:
             return []
         if known is not None and known.state != "writing":
             before = known.inspection
-            if before is None or before.fingerprint == seen.fingerprint:
+            unreadable = not seen.fingerprint
+            if unreadable or before is None or before.fingerprint == seen.fingerprint:
                 return []
             if not _rewritten(before, seen, failed=known.state == "failed"):
                 known.inspection = seen
@@ -249,6 +250,13 @@ class Watcher:
             Sighting("missing", self.root / f"checkpoint-{step}", step, now, reason)
             for step in sorted(gone)
         ]
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _core(inspection: Inspection) -> set[tuple[str, int, int, int]]:

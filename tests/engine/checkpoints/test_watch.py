@@ -541,3 +541,19 @@ def test_a_trainer_state_that_grows_into_its_step_is_waited_for(run: Run) -> Non
     state.write_text(whole)
     run.poll(5)
     assert run.kinds() == ["found", "writing", "ready"]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_moment_in_which_nothing_can_be_read_is_no_rewrite(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(path: Path, step: int | None) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    run.save(10)
+    run.poll(5)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "inspect", refuse)
+        run.poll(5)
+    run.poll(10)
+    assert run.kinds() == ["found", "ready"]
