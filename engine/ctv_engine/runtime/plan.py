@@ -2,8 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ctv_engine.runtime.messages import Batch, Task
 from ctv_engine.suite import Suite, closed_text, open_text
+
+TAIL_SHARE = 0.25
+"""The last share of a plan's work is cut into small batches, so that workers end together."""
+TAIL_FINENESS = 4
+"""How many times smaller the batches of the tail are."""
+
+
+def cut_batches(
+    tokens: Sequence[int],
+    *,
+    token_budget: int,
+    max_rows: int,
+    rows: Sequence[int] | None = None,
+) -> list[list[int]]:
+    """Cut units into batches of similar length, the longest first, small ones at the end.
+
+    Args:
+        tokens: length of each unit's longest row.
+        token_budget: the most tokens of a batch, padding included; a longer unit stands alone.
+        max_rows: the most rows of a batch.
+        rows: rows of each unit, 1 if not given; a unit is never divided.
+
+    Returns:
+        Indices into ``tokens``; every index once.
+
+    Raises:
+        ValueError: a limit is below 1.
+    """
+    if token_budget < 1 or max_rows < 1:
+        raise ValueError(f"token_budget {token_budget} and max_rows {max_rows} must be positive")
+    counts = rows if rows is not None else [1] * len(tokens)
+    order = sorted(range(len(tokens)), key=lambda index: (-tokens[index], index))
+    left = sum(tokens[index] * counts[index] for index in order)
+    tail = left * TAIL_SHARE
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    height = widest = 0
+    for index in order:
+        fineness = TAIL_FINENESS if left <= tail else 1
+        if batch and (
+            (height + counts[index]) * widest > max(1, token_budget // fineness)
+            or height + counts[index] > max(1, max_rows // fineness)
+        ):
+            batches.append(batch)
+            batch, height = [], 0
+        if not batch:
+            widest = tokens[index]
+        batch.append(index)
+        height += counts[index]
+        left -= tokens[index] * counts[index]
+    return [*batches, batch] if batch else batches
 
 
 def plan(suite: Suite, task: Task, batch_size: int) -> tuple[Batch, ...]:
