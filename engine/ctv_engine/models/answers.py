@@ -7,7 +7,7 @@ from typing import Literal
 
 from ctv_engine.scoring.closed import ClosedScore
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "repeat"]
 
 
 @dataclass(frozen=True, slots=True)

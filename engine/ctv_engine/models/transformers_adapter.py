@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ctv_engine.models.answers import ClosedAnswer, OpenAnswer, Unanswered
+from ctv_engine.models.decode import Answer, Group, StopRules, decode
+from ctv_engine.models.forward import Forward, ModelInputs, Rows
+from ctv_engine.models.input_cache import InputCache
+from ctv_engine.models.inputs import InputBuilder, Prepared, Question
 from ctv_engine.models.letters import resolve_letters
 from ctv_engine.models.loading import (
     CheckpointError,
@@ -23,46 +24,61 @@ from ctv_engine.models.loading import (
     refuse_non_finite,
     resolve_dtype,
 )
+from ctv_engine.models.plain_generate import generate_plainly
+from ctv_engine.models.prefix import NotShareableError, Share, Shared, find_share, prefill_shared
+from ctv_engine.models.processor_files import processor_digest
 from ctv_engine.models.trace import Trace
+from ctv_engine.models.work import Work
 from ctv_engine.scoring.closed import LetterTokens, NonFiniteLogitsError, score_closed
 
-SELF_CHECK_TOLERANCE = {torch.float32: 1e-3}
-SELF_CHECK_TOLERANCE_HALF = 0.1
-_PROCESSOR_PATTERNS = ("*processor*.json", "token*", "vocab*", "merges*", "*.model", "*.jinja")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A picture, the user's words, and, for the closed form, the number of options and the key."""
-
-    image: Path
-    text: str
-    options: int = 0
-    gold_index: int = 0
+ClosedOutcome = ClosedAnswer | Unanswered
+OpenOutcome = OpenAnswer | Unanswered
 
 
 @dataclass
-class _Prepared:
-    inputs: dict[str, torch.Tensor]
-    prompt_tokens: list[int]
-    kept: list[int]
-    unanswered: dict[int, Unanswered]
+class Abilities:
+    """Which shortcuts are proven for the resident architecture; the self-check decides."""
+
+    batch: bool = True
+    share: bool = True
+    stepwise: bool = True
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Questions that are prefilled together, with their inputs; ``places`` name them outside."""
+
+    places: tuple[int, ...]
+    questions: tuple[Question, ...]
+    prepared: Prepared
+    shared: Shared | None = None
 
 
 @dataclass
 class TransformersAdapter:
-    """One device, one resident model, swapped in place from checkpoint to checkpoint."""
+    """One device, one resident model, swapped in place from checkpoint to checkpoint.
+
+    ``slots`` is the most rows that are decoded at once, ``refill`` the rows that are prefilled
+    together into free slots.
+    """
 
     device: torch.device
     dtype: str = "auto"
     processor_directory: Path | None = None
+    cache: InputCache | None = None
+    slots: int = 32
+    refill: int = 8
     model: Any = None
-    processor: Any = None
-    batchable: bool = True
+    builder: InputBuilder | None = None
+    abilities: Abilities = field(default_factory=Abilities)
+    work: Work = field(default_factory=Work)
+    processor_digest: str | None = None
+    epoch: int = 0
+    """Changes whenever inputs prepared before no longer fit what is resident."""
+    _forward: Forward | None = None
     _letters: dict[int, LetterTokens] = field(default_factory=dict)
     _eos: tuple[int, ...] = ()
-    _processor_state: tuple[tuple[str, bytes], ...] = ()
-    _keeps_last: bool = False
+    _stop_strings: tuple[str, ...] = ()
 
     # --- loading ------------------------------------------------------------------------------
 
@@ -78,250 +94,303 @@ class TransformersAdapter:
         try:
             self._load(directory)
         except BaseException:
-            self.model = None
+            self.model = self._forward = None
             raise
 
     def _load(self, directory: Path) -> None:
         if not directory.is_dir():
             raise CheckpointError(f"{directory.name} was deleted before it could be read")
         source = self.processor_directory or directory
-        state = _processor_state(source)
-        if self.processor is None or state != self._processor_state:
-            self.processor = load_processor(source)
-            self._processor_state = state
+        digest = processor_digest(source)
+        if self.builder is None or digest != self.processor_digest:
+            self.epoch += 1
+            self.builder = InputBuilder(load_processor(source), self.cache, self.work)
+            self.processor_digest = digest
             self._letters.clear()
         fresh = load_model(directory, resolve_dtype(self.dtype, self.device))
         refuse_non_finite(fresh, directory.name)
-        eos = make_greedy(fresh, self.processor)
+        stop_strings = fresh.generation_config.stop_strings or ()
+        eos = make_greedy(fresh, self.builder.processor)
         self._check_fit(fresh, directory)
         if self.model is not None and _same_shape(self.model, fresh):
             _copy_weights(fresh, self.model)
             self.model.generation_config = fresh.generation_config
         else:
-            self.model = None
+            self.epoch += 1
+            self.model = self._forward = None
             self.model = _own_memory(fresh.to(self.device))
-            parameters = inspect.signature(type(fresh).forward).parameters
-            self._keeps_last = "logits_to_keep" in parameters
+            self._forward = Forward(self.model, self.work)
         self._eos = eos
+        self._stop_strings = (stop_strings,) if isinstance(stop_strings, str) else (*stop_strings,)
 
     def _check_fit(self, model: Any, directory: Path) -> None:
         rows = model.get_input_embeddings().weight.shape[0]
-        top = max(self.processor.tokenizer.get_vocab().values())
+        top = max(self.inputs.tokenizer.get_vocab().values())
         if top >= rows:
             raise CheckpointError(
                 f"{directory.name}: its tokenizer has ids up to {top}, its embedding {rows} rows:"
                 " processor and model do not belong together"
             )
 
-    # --- closed -------------------------------------------------------------------------------
+    @property
+    def inputs(self) -> InputBuilder:
+        """The resident checkpoint's processor.
 
-    def closed(
-        self, questions: Sequence[Question], trace: Trace
-    ) -> list[ClosedAnswer | Unanswered]:
-        """Score closed questions with one prefill for the batch; answers are in input order."""
-        if not self.batchable and len(questions) > 1:
-            return [self.closed([question], trace)[0] for question in questions]
-        with trace.span("input"):
-            prepared, letters = self._prepare_closed(questions)
-        answers: dict[int, ClosedAnswer | Unanswered] = {**prepared.unanswered}
-        if prepared.kept:
-            before = trace.seconds("prefill")
-            with trace.span("prefill"):
-                logits = self._last_logits(prepared.inputs)
-            share_s = (trace.seconds("prefill") - before) / len(prepared.kept)
-            with trace.span("score"):
-                for row, index in enumerate(prepared.kept):
-                    question = questions[index]
-                    try:
-                        score = score_closed(
-                            logits[row], letters, question.options, question.gold_index
-                        )
-                    except NonFiniteLogitsError as error:
-                        answers[index] = Unanswered(str(error))
-                    else:
-                        answers[index] = ClosedAnswer(score, prepared.prompt_tokens[row], share_s)
-        return [answers[index] for index in range(len(questions))]
+        Raises:
+            RuntimeError: no checkpoint is resident.
+        """
+        if self.builder is None:
+            raise RuntimeError("no checkpoint is resident")
+        return self.builder
 
-    def _prepare_closed(self, questions: Sequence[Question]) -> tuple[_Prepared, LetterTokens]:
-        most = max(question.options for question in questions)
-        if most not in self._letters:
-            prompt = self._render(questions[0].text)
-            self._letters[most] = resolve_letters(self.processor.tokenizer, prompt, most)
-        return self._prepare(questions), self._letters[most]
+    @property
+    def forward(self) -> Forward:
+        """The resident model's calls.
 
-    @torch.inference_mode()
-    def _last_logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the last position's logits on the CPU in float32, shape (batch, vocabulary)."""
-        keep = {"logits_to_keep": 1} if self._keeps_last else {}
-        output = self.model(**inputs, use_cache=False, **keep)
-        logits: torch.Tensor = output.logits[:, -1].float().cpu()
-        return logits
-
-    # --- open ---------------------------------------------------------------------------------
-
-    def open(
-        self, questions: Sequence[Question], max_new_tokens: int, trace: Trace
-    ) -> list[OpenAnswer | Unanswered]:
-        """Answer open questions greedily; answers are in input order."""
-        if not self.batchable and len(questions) > 1:
-            return [self.open([question], max_new_tokens, trace)[0] for question in questions]
-        with trace.span("input"):
-            prepared = self._prepare(questions, room=max_new_tokens)
-        answers: dict[int, OpenAnswer | Unanswered] = {**prepared.unanswered}
-        if prepared.kept:
-            width = prepared.inputs["input_ids"].shape[1]
-            steps = _StepClock()
-            started = time.time()
-            with torch.inference_mode():
-                output = self.model.generate(
-                    **prepared.inputs,
-                    max_new_tokens=max_new_tokens,
-                    stopping_criteria=StoppingCriteriaList([steps]),
-                )
-            tokens = output[:, width:].tolist()
-            trace.add("prefill", started, steps.at[0])
-            if len(steps.at) > 1:
-                trace.add("decode", steps.at[0], steps.at[-1])
-            with trace.span("score"):
-                rows = [_until_end(row, self._eos) for row in tokens]
-                prefill_s = (steps.at[0] - started) / len(rows)
-                decode_s = _decode_shares(steps.at, [len(row) for row in rows])
-                for row, index in enumerate(prepared.kept):
-                    ids = rows[row]
-                    stopped = bool(ids) and ids[-1] in self._eos
-                    text = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
-                    answers[index] = OpenAnswer(
-                        text=text.strip(),
-                        prompt_tokens=prepared.prompt_tokens[row],
-                        output_tokens=len(ids),
-                        finish_reason="stop" if stopped else "length",
-                        prefill_s=prefill_s,
-                        decode_s=decode_s[row],
-                    )
-        return [answers[index] for index in range(len(questions))]
+        Raises:
+            RuntimeError: no checkpoint is resident.
+        """
+        if self._forward is None:
+            raise RuntimeError("no checkpoint is resident")
+        return self._forward
 
     # --- inputs -------------------------------------------------------------------------------
 
-    def _render(self, text: str) -> str:
-        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
-        template = self.processor.chat_template or self.processor.tokenizer.chat_template
-        rendered: str = self.processor.apply_chat_template(
-            [message], chat_template=template, add_generation_prompt=True, tokenize=False
-        )
-        return rendered
+    def prepare(
+        self, questions: Sequence[Question], rows: int, *, together: int = 1
+    ) -> list[Chunk]:
+        """Make the inputs of questions in chunks of up to ``rows``; touches no device.
 
-    def _prepare(self, questions: Sequence[Question], room: int = 1) -> _Prepared:
-        """Make the model's inputs, left-padded, for the questions that can be asked at all."""
-        images: list[Image.Image] = []
-        kept: list[int] = []
-        unanswered: dict[int, Unanswered] = {}
-        for index, question in enumerate(questions):
-            try:
-                with Image.open(question.image) as image:
-                    images.append(image.convert("RGB"))
-                kept.append(index)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                unanswered[index] = Unanswered(
-                    f"image {question.image.name} can't be decoded: {error}"
-                )
-        if not kept:
-            return _Prepared({}, [], [], unanswered)
-        prompts = [self._render(questions[index].text) for index in kept]
-        bos: str | None = self.processor.tokenizer.bos_token
-        rendered_bos = bos is not None and prompts[0].startswith(bos)
-        inputs = self.processor(
-            text=prompts,
-            images=[[image] for image in images],
-            padding=True,
-            return_tensors="pt",
-            **({"add_special_tokens": False} if rendered_bos else {}),
-        )
-        inputs.pop("labels", None)
-        lengths = inputs["attention_mask"].sum(-1).tolist()
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None and max(lengths) + room > limit:
-            fitting = [i for i, n in zip(kept, lengths, strict=True) if n + room <= limit]
-            for index, length in zip(kept, lengths, strict=True):
-                if index not in fitting:
-                    unanswered[index] = Unanswered(
-                        f"prompt of {length} tokens and up to {room} new ones"
-                        f" do not fit the model's context of {limit}"
-                    )
-            rest = self._prepare([questions[i] for i in fitting], room)
-            back = [fitting[i] for i in rest.kept]
-            return _Prepared(rest.inputs, rest.prompt_tokens, back, unanswered)
-        moved = {name: value.to(self.device) for name, value in inputs.items()}
-        model_dtype = next(self.model.parameters()).dtype
-        for name, value in moved.items():
-            if value.is_floating_point():
-                moved[name] = value.to(model_dtype)
-        return _Prepared(moved, lengths, kept, unanswered)
-
-    # --- self-check ---------------------------------------------------------------------------
-
-    def self_check(self, questions: Sequence[Question]) -> str | None:
-        """Prove on real questions that a batch answers as its items do one by one.
-
-        Returns None if it does. Otherwise batches are run item by item from now on, and the text
-        says by how much the two differed.
+        May run in another thread than the model. ``together`` neighbours are never divided.
         """
-        self.batchable = True
-        batch = self._prepare(questions)
-        if len(batch.kept) < 2:
+        if not self.abilities.batch:
+            rows = together = 1
+        rows = max(together, rows - rows % together)
+        chunks = []
+        for start in range(0, len(questions), rows):
+            part = tuple(questions[start : start + rows])
+            prepared = self.inputs.build(part, self.forward.context)
+            shared = self._share(part, prepared) if self.abilities.share else None
+            chunks.append(Chunk(tuple(range(start, start + len(part))), part, prepared, shared))
+        return chunks
+
+    def _share(self, questions: Sequence[Question], prepared: Prepared) -> Shared | None:
+        image_token = self.forward.image_token
+        if image_token is None or not self.forward.decodes_stepwise:
             return None
-        together = torch.log_softmax(self._last_logits(batch.inputs), dim=-1)
-        worst = 0.0
-        for row, index in enumerate(batch.kept):
-            alone = self._last_logits(self._prepare([questions[index]]).inputs)[0]
-            reference = torch.log_softmax(alone, dim=-1)
-            likely = reference > reference.max() - 10.0
-            worst = max(worst, float((together[row] - reference)[likely].abs().max()))
-        dtype = next(self.model.parameters()).dtype
-        if worst <= SELF_CHECK_TOLERANCE.get(dtype, SELF_CHECK_TOLERANCE_HALF):
+        share: Share | None
+        try:
+            share = find_share(questions, prepared, image_token)
+        except NotShareableError:
             return None
-        self.batchable = False
-        kind = type(self.model).__name__
-        return (
-            f"{kind}: log-probabilities of a padded batch differ by up to {worst:.2g} from those of"
-            " single items; items are run one by one"
+        if share is None:
+            return None
+        leading = [questions[prepared.kept[row]] for row in share.leaders]
+        return Shared(share, self.inputs.build(leading, self.forward.context))
+
+    # --- closed -------------------------------------------------------------------------------
+
+    def closed(self, chunks: Sequence[Chunk], trace: Trace) -> list[ClosedOutcome]:
+        """Score closed questions, one prefill a chunk; answers are in the questions' order."""
+        answers: dict[int, ClosedOutcome] = {}
+        for chunk in chunks:
+            answers |= _unanswered(chunk)
+            if not chunk.prepared.kept:
+                continue
+            before = trace.seconds("prefill")
+            with trace.span("prefill"):
+                if chunk.shared is None:
+                    logits = self.forward.last_logits(self.on_device(chunk.prepared)).cpu()
+                else:
+                    logits = prefill_shared(
+                        self.forward, self.on_device, chunk.prepared, chunk.shared
+                    )[0].cpu()
+            spent = trace.seconds("prefill") - before
+            with trace.span("score"):
+                answers |= self._score(chunk, logits, range(len(logits)), spent)
+        return [answers[place] for place in range(len(answers))]
+
+    def _score(
+        self, chunk: Chunk, logits: torch.Tensor, rows: Sequence[int], spent_s: float
+    ) -> dict[int, ClosedOutcome]:
+        """Score rows of a chunk; each costs its share of the chunk's prompt tokens."""
+        prepared = chunk.prepared
+        most = max(chunk.questions[prepared.kept[row]].options for row in rows)
+        letters = self._letters_after(chunk, rows[0], most)
+        answers: dict[int, ClosedOutcome] = {}
+        for number, row in enumerate(rows):
+            question = chunk.questions[prepared.kept[row]]
+            place = chunk.places[prepared.kept[row]]
+            try:
+                score = score_closed(logits[number], letters, question.options, question.gold_index)
+            except NonFiniteLogitsError as error:
+                answers[place] = Unanswered(str(error))
+            else:
+                share = prepared.lengths[row] / sum(prepared.lengths)
+                answers[place] = ClosedAnswer(score, prepared.lengths[row], spent_s * share)
+        return answers
+
+    def _letters_after(self, chunk: Chunk, row: int, most: int) -> LetterTokens:
+        if most not in self._letters:
+            prompt = self.inputs.render(chunk.questions[chunk.prepared.kept[row]].text)
+            self._letters[most] = resolve_letters(self.inputs.tokenizer, prompt, most)
+        return self._letters[most]
+
+    # --- open ---------------------------------------------------------------------------------
+
+    def open(self, chunks: Sequence[Chunk], trace: Trace) -> list[OpenOutcome]:
+        """Answer open questions greedily; answers are in the questions' order."""
+        answers: dict[int, OpenOutcome] = {}
+        groups: list[Group] = []
+        for chunk in chunks:
+            answers |= _unanswered(chunk)
+            if not chunk.prepared.kept:
+                continue
+            if self.abilities.stepwise and self.forward.decodes_stepwise:
+                prefill = partial(self._prefill, chunk)
+                groups.append(self._group(chunk, range(len(chunk.prepared.kept)), prefill))
+            else:
+                answers |= self._generate(chunk, trace)
+        answers |= self._decode(groups, chunks, trace)
+        return [answers[place] for place in range(len(answers))]
+
+    def _prefill(self, chunk: Chunk) -> tuple[torch.Tensor, Rows]:
+        if chunk.shared is not None:
+            return prefill_shared(self.forward, self.on_device, chunk.prepared, chunk.shared)
+        return self.forward.prefill(self.on_device(chunk.prepared))
+
+    def _group(
+        self,
+        chunk: Chunk,
+        rows: Sequence[int],
+        prefill: Callable[[], tuple[torch.Tensor, Rows]],
+        after: Callable[[float], None] | None = None,
+    ) -> Group:
+        prepared = chunk.prepared
+        indices = [prepared.kept[row] for row in rows]
+        return Group(
+            indices=tuple(chunk.places[index] for index in indices),
+            caps=tuple(chunk.questions[index].max_new_tokens for index in indices),
+            shares=tuple(prepared.lengths[row] / sum(prepared.lengths) for row in rows),
+            prefill=prefill,
+            after=after,
         )
 
+    def _decode(
+        self, groups: Sequence[Group], chunks: Sequence[Chunk], trace: Trace
+    ) -> dict[int, OpenOutcome]:
+        slots = self.slots if self.abilities.batch else 1
+        done = decode(self.forward, groups, slots, self._stop_rules(), trace)
+        lengths = {
+            chunk.places[index]: length
+            for chunk in chunks
+            for index, length in zip(chunk.prepared.kept, chunk.prepared.lengths, strict=True)
+        }
+        with trace.span("score"):
+            return {place: self._worded(answer, lengths[place]) for place, answer in done.items()}
 
-class _StepClock(StoppingCriteria):  # type: ignore[misc]
-    """Notes when each token was there; never stops anything."""
+    def _stop_rules(self) -> StopRules:
+        if not self._stop_strings:
+            return StopRules(frozenset(self._eos))
+        return StopRules(frozenset(self._eos), lambda tokens: self._stop_at(tokens) is not None)
 
-    def __init__(self) -> None:
-        self.at: list[float] = []
+    def _stop_at(self, tokens: list[int]) -> int | None:
+        """Return where the text of ``tokens`` has a stop string of the checkpoint, or None."""
+        text = self.inputs.tokenizer.decode(tokens)
+        found = [text.find(stop) for stop in self._stop_strings]
+        return min((place for place in found if place >= 0), default=None)
 
-    def __call__(
-        self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any
-    ) -> torch.Tensor:
-        input_ids[:, -1].cpu()
-        self.at.append(time.time())
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+    def _worded(self, answer: Answer, prompt_tokens: int) -> OpenOutcome:
+        if answer.fault is not None:
+            return Unanswered(answer.fault)
+        tokenizer = self.inputs.tokenizer
+        text: str = tokenizer.decode(answer.tokens, skip_special_tokens=True)
+        if self._stop_strings and self._stop_at(answer.tokens) is not None:
+            text = text[: min(p for s in self._stop_strings if (p := text.find(s)) >= 0)]
+        return OpenAnswer(
+            text=text.strip(),
+            prompt_tokens=prompt_tokens,
+            output_tokens=len(answer.tokens),
+            finish_reason=answer.finish_reason,
+            prefill_s=answer.prefill_s,
+            decode_s=answer.decode_s,
+        )
+
+    def _generate(self, chunk: Chunk, trace: Trace) -> dict[int, OpenOutcome]:
+        """Answer a chunk through the library's own ``generate``: the plain path."""
+        kept = chunk.prepared.kept
+        answers = generate_plainly(
+            self.forward,
+            self.on_device(chunk.prepared),
+            [chunk.questions[index].max_new_tokens for index in kept],
+            self._stop_rules(),
+            trace,
+        )
+        return {
+            chunk.places[index]: self._worded(answer, length)
+            for index, length, answer in zip(kept, chunk.prepared.lengths, answers, strict=True)
+        }
+
+    # --- closed and open together -------------------------------------------------------------
+
+    def pair(
+        self,
+        chunks: Sequence[Chunk],
+        trace: Trace,
+        on_closed: Callable[[dict[int, ClosedOutcome]], None],
+    ) -> dict[int, OpenOutcome]:
+        """Answer chunks that hold closed and open forms of the same items.
+
+        What pictures' prompts have in common is prefilled once. ``on_closed`` gets the closed
+        outcomes of a chunk, by place, as soon as it is prefilled; the open ones are returned.
+        """
+        answers: dict[int, OpenOutcome] = {}
+        groups: list[Group] = []
+        for chunk in chunks:
+            asked = dict(zip(chunk.places, chunk.questions, strict=True))
+            unanswered = _unanswered(chunk)
+            answers |= {place: why for place, why in unanswered.items() if not asked[place].options}
+            on_closed({place: why for place, why in unanswered.items() if asked[place].options})
+            kept = [chunk.questions[index] for index in chunk.prepared.kept]
+            if not kept:
+                continue
+            rows = [row for row, question in enumerate(kept) if not question.options]
+            pair = _Pair(self, chunk, rows, on_closed)
+            groups.append(self._group(chunk, rows, pair.prefill, pair.score))
+        answers |= self._decode(groups, chunks, trace)
+        return answers
+
+    def on_device(self, prepared: Prepared) -> ModelInputs:
+        """Return a batch's inputs where the model is, in the model's type."""
+        return prepared.on(self.device, self.forward.model.dtype)
 
 
-def _until_end(tokens: list[int], eos: tuple[int, ...]) -> list[int]:
-    for position, token in enumerate(tokens):
-        if token in eos:
-            return tokens[: position + 1]
-    return tokens
+@dataclass
+class _Pair:
+    """A chunk of closed and open forms between its prefill and its first answers."""
+
+    adapter: TransformersAdapter
+    chunk: Chunk
+    open_rows: list[int]
+    on_closed: Callable[[dict[int, ClosedOutcome]], None]
+    _closed: tuple[list[int], torch.Tensor] = ([], torch.empty(0))
+
+    def prefill(self) -> tuple[torch.Tensor, Rows]:
+        """Prefill all rows; keep the closed ones' logits, go on with the open ones."""
+        logits, rows = self.adapter._prefill(self.chunk)
+        closed = [row for row in range(len(logits)) if row not in self.open_rows]
+        self._closed = closed, logits[closed].cpu()
+        return logits[self.open_rows], rows.select(self.open_rows)
+
+    def score(self, spent_s: float) -> None:
+        """Hand out the closed outcomes."""
+        rows, logits = self._closed
+        if rows:
+            self.on_closed(self.adapter._score(self.chunk, logits, rows, spent_s))
 
 
-def _decode_shares(at: Sequence[float], lengths: Sequence[int]) -> list[float]:
-    """Divide each step after the first among the rows that were still running in it."""
-    shares = [0.0] * len(lengths)
-    for step in range(1, len(at)):
-        running = [row for row, length in enumerate(lengths) if length > step]
-        for row in running:
-            shares[row] += (at[step] - at[step - 1]) / len(running)
-    return shares
-
-
-def _processor_state(directory: Path) -> tuple[tuple[str, bytes], ...]:
-    """Return name and content of every file that makes up a processor."""
-    files = {path for pattern in _PROCESSOR_PATTERNS for path in directory.glob(pattern)}
-    return tuple((path.name, path.read_bytes()) for path in sorted(files) if path.is_file())
+def _unanswered(chunk: Chunk) -> dict[int, Any]:
+    return {chunk.places[index]: why for index, why in chunk.prepared.unanswered.items()}
 
 
 def _same_shape(resident: Any, fresh: Any) -> bool:

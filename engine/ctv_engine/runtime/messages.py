@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ctv_engine.suite import Item, OpenMetric
+from ctv_engine.models.work import Work
+from ctv_engine.suite import Dataset, Item
 
-Task = Literal["closed", "open"]
+Task = Literal["closed", "open", "pair", "measure"]
+"""``pair`` is closed and open form of the same items; ``measure`` tells their prompts' lengths."""
+Fault = Literal["checkpoint", "evaluation", "memory", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A frozen list of items that are answered together.
 
-    Planned once per suite and mode; the same for every checkpoint and any number of workers, so
-    that neither scheduling nor the number of devices can move a score. ``max_new_tokens`` and
-    ``metric`` are those of the items' one dataset; the closed task uses neither.
+    Planned once per suite, processor and mode; the same for every checkpoint and any number of
+    workers, so that neither scheduling nor the number of devices can move a score. ``datasets`` and
+    ``tokens`` (prompt tokens, image tokens included; empty while they are unknown) are per item.
     """
 
     batch_id: int
     items: tuple[Item, ...]
-    texts: tuple[str, ...]
+    datasets: tuple[Dataset, ...]
     suite_directory: Path
-    metric: OpenMetric
-    max_new_tokens: int
+    tokens: tuple[int, ...] = ()
+
+    def part(self, cut: slice) -> Batch:
+        """Return the batch with only these of its items."""
+        return replace(
+            self, items=self.items[cut], datasets=self.datasets[cut], tokens=self.tokens[cut]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A pinned checkpoint as workers see it."""
+    """A pinned checkpoint as workers see it. ``processor`` is its processor's digest."""
 
     checkpoint_id: int
     step: int
     directory: Path
     digest: str
+    processor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class Unit:
     batch: Batch
     attempt: int
     losses: int = 0
+    probe: Batch | None = None
+    """Items on which a worker that meets this architecture first proves its shortcuts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +102,49 @@ class WorkerReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Lengths:
+    """Prompt tokens of one item's forms; None for a form it lacks or a picture that is broken."""
+
+    key: tuple[str, str]
+    closed: int | None
+    open: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedPart:
+    """The closed results of a ``pair`` unit that is still writing its open answers."""
+
+    unit_id: int
+    results: tuple[ItemResult, ...]
+    spans: tuple[TimedSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UnitDone:
-    """A unit's results, in the order of its items. ``notes`` are worth an event each."""
+    """A unit's results, in the order of its items. ``notes`` are worth an event each.
+
+    Of a ``pair`` the open ones; of ``measure`` none, but ``lengths``.
+    """
 
     unit_id: int
     results: tuple[ItemResult, ...]
     spans: tuple[TimedSpan, ...]
     notes: tuple[str, ...] = ()
+    work: Work = field(default_factory=Work)
+    lengths: tuple[Lengths, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class UnitFailed:
     """A unit that gave no results.
 
-    ``checkpoint``: nothing of this checkpoint can be evaluated. ``batch``: this batch can't be run
-    as it is (out of memory, an unexpected error); smaller parts of it may.
+    ``checkpoint``: nothing of this checkpoint can be evaluated; ``evaluation``: not in this mode.
+    ``memory``: the batch needs more than the device has; ``batch``: it can't be run as it is (an
+    unexpected error); smaller parts of it may in both cases.
     """
 
     unit_id: int
-    fault: Literal["checkpoint", "batch"]
+    fault: Fault
     reason: str
 
 
@@ -120,4 +155,4 @@ class WorkerLost:
     reason: str
 
 
-FromWorker = WorkerReady | UnitDone | UnitFailed | WorkerLost
+FromWorker = WorkerReady | ClosedPart | UnitDone | UnitFailed | WorkerLost

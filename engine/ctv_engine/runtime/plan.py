@@ -1,16 +1,24 @@
-"""The frozen batch plan."""
+"""The frozen batch plan: which prompts are answered together.
+
+A plan depends on the suite, on the prompts' lengths under one processor and on the run's settings,
+on nothing else. It is the same for every checkpoint and for any number of workers, so that neither
+scheduling nor the number of devices can move a score.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ctv_engine.runtime.messages import Batch, Task
-from ctv_engine.suite import Suite, closed_text, open_text
+from ctv_engine.suite import Item, Suite
 
 TAIL_SHARE = 0.25
 """The last share of a plan's work is cut into small batches, so that workers end together."""
 TAIL_FINENESS = 4
 """How many times smaller the batches of the tail are."""
+
+Lengths = Mapping[tuple[str, str], int]
+"""Prompt tokens, image tokens included, by (dataset, key)."""
 
 
 def cut_batches(
@@ -59,47 +67,53 @@ def cut_batches(
     return [*batches, batch] if batch else batches
 
 
-def plan(suite: Suite, task: Task, batch_size: int) -> tuple[Batch, ...]:
-    """Cut a suite into batches of one dataset and similar length, longest first.
+def padding_share(batches: Sequence[Batch]) -> float:
+    """Return the share of padding among the tokens that the batches put through the model."""
+    processed = sum(max(batch.tokens) * len(batch.tokens) for batch in batches)
+    real = sum(sum(batch.tokens) for batch in batches)
+    return 1 - real / processed if processed else 0.0
 
-    Depends on the suite, the task and ``batch_size`` alone. A batch never mixes datasets, since
-    pictures of one dataset tend to cost the same and its answers share a length cap.
+
+def plan(
+    suite: Suite, task: Task, lengths: Lengths, *, token_budget: int, max_rows: int
+) -> tuple[Batch, ...]:
+    """Plan one task of a suite.
+
+    Closed prompts are batched across datasets, by length alone. Open answers and pairs are batched
+    among datasets of one answer cap, so that a batch's cost is known from its cap. Questions about
+    one picture stay together, next to each other, so that its prefix can be shared.
+
+    Raises:
+        KeyError: an item's length is missing.
     """
+    datasets = {dataset.name: dataset for dataset in suite.datasets}
+    asked = [
+        item
+        for item in suite.items
+        if task not in ("closed", "pair") or item.gold_index is not None
+    ]
+    kinds: dict[int, dict[str, list[Item]]] = {}
+    for item in asked:
+        cap = 0 if task == "closed" else datasets[item.dataset].max_new_tokens
+        kinds.setdefault(cap, {}).setdefault(item.image_digest, []).append(item)
     batches: list[Batch] = []
-    for dataset in suite.datasets:
-        mine = [item for item in suite.items if item.dataset == dataset.name]
-        if task == "closed":
-            asked = [(closed_text(item), item) for item in mine if item.gold_index is not None]
-        else:
-            asked = [(open_text(item, dataset), item) for item in mine]
-        asked.sort(key=lambda pair: (-len(pair[0]), pair[1].key))
-        for start in range(0, len(asked), batch_size):
-            part = asked[start : start + batch_size]
+    for cap in sorted(kinds, reverse=True):
+        groups = list(kinds[cap].values())
+        widths = [max(lengths[item.dataset, item.key] for item in group) for group in groups]
+        for indices in cut_batches(
+            widths,
+            token_budget=token_budget,
+            max_rows=max_rows,
+            rows=[len(group) for group in groups],
+        ):
+            items = tuple(item for index in indices for item in groups[index])
             batches.append(
                 Batch(
-                    batch_id=0,
-                    items=tuple(item for _, item in part),
-                    texts=tuple(text for text, _ in part),
+                    batch_id=len(batches),
+                    items=items,
+                    datasets=tuple(datasets[item.dataset] for item in items),
                     suite_directory=suite.directory,
-                    metric=dataset.open_metric,
-                    max_new_tokens=dataset.max_new_tokens,
+                    tokens=tuple(lengths[item.dataset, item.key] for item in items),
                 )
             )
-    batches.sort(key=lambda batch: -_expected_cost(batch, task))
-    return tuple(
-        Batch(
-            number,
-            batch.items,
-            batch.texts,
-            batch.suite_directory,
-            batch.metric,
-            batch.max_new_tokens,
-        )
-        for number, batch in enumerate(batches)
-    )
-
-
-def _expected_cost(batch: Batch, task: Task) -> int:
-    """Characters to read and, in the open task, tokens that may be written."""
-    widest = max(len(text) for text in batch.texts)
-    return len(batch.items) * (widest + (8 * batch.max_new_tokens if task == "open" else 0))
+    return tuple(batches)
