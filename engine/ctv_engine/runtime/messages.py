@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ctv_engine.suite import Item, OpenMetric
 
 Task = Literal["closed", "open"]
+Fault = Literal["checkpoint", "batch", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Batch:
 
     Planned once per suite and mode; the same for every checkpoint and any number of workers, so
     that neither scheduling nor the number of devices can move a score. ``max_new_tokens`` and
-    ``metric`` are those of the items' one dataset; the closed task uses neither.
+    ``metric`` are those of the items' one dataset; the closed task uses neither. ``tokens`` are
+    the items' prompt tokens, or empty where they were not counted.
     """
 
     batch_id: int
@@ -26,6 +28,15 @@ class Batch:
     suite_directory: Path
     metric: OpenMetric
     max_new_tokens: int
+    tokens: tuple[int, ...] = ()
+
+    def part(self, rows: slice) -> Batch:
+        """Return some of the items, with everything that is theirs."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        own: dict[str, Any] = {
+            name: value[rows] for name, value in values.items() if isinstance(value, tuple)
+        }
+        return replace(self, **own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +96,18 @@ class TimedSpan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """The worker is up. ``gpu_uuid`` is the device's own name for itself."""
+    """The worker is up. ``gpu_uuid`` is the device's own name for itself.
+
+    ``device_kind`` is what devices of equal memory have in common, for example a GPU's model.
+    """
 
     gpu_uuid: str
+    device_kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The worker's process is alive; whether its work goes on is for its deadline to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +125,12 @@ class UnitFailed:
     """A unit that gave no results.
 
     ``checkpoint``: nothing of this checkpoint can be evaluated. ``batch``: this batch can't be run
-    as it is (out of memory, an unexpected error); smaller parts of it may.
+    as it is (an unexpected error); smaller parts of it may. ``memory``: the device is too small for
+    a batch of this size.
     """
 
     unit_id: int
-    fault: Literal["checkpoint", "batch"]
+    fault: Fault
     reason: str
 
 
@@ -120,4 +141,4 @@ class WorkerLost:
     reason: str
 
 
-FromWorker = WorkerReady | UnitDone | UnitFailed | WorkerLost
+FromWorker = WorkerReady | Heartbeat | UnitDone | UnitFailed | WorkerLost
