@@ -325,7 +325,7 @@ def open_result(item: Item, dataset: Dataset, answer: OpenOutcome) -> ItemResult
 
 
 def divided(spans: Sequence[Span], share: float) -> tuple[list[Span], list[Span]]:
-    """Split a pair's prefills in time, the first ``share`` to the closed form; the rest stays whole.
+    """Split a pair's prefills in time, the first ``share`` of each to the closed form.
 
     Loading and input go to the closed form, which comes first, decode to the open one.
     """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any
 
 from ctv_engine.runtime.messages import FromWorker, Unit, WorkerLost
-from ctv_engine.runtime.worker import WorkerSettings, run_worker
+from ctv_engine.runtime.answering import WorkerSettings
+from ctv_engine.runtime.worker import run_worker
 
 KILL_TIMEOUT_S = 5.0
 
@@ -25,10 +25,10 @@ class _Worker:
 class LocalPool:
     """One spawned process per device; a pipe each; death is seen through the process's sentinel."""
 
-    def __init__(self, devices: tuple[str, ...], dtype: str, processor: Path | None) -> None:
+    def __init__(self, devices: tuple[str, ...], settings: WorkerSettings) -> None:
+        """Make an empty pool; ``settings`` are every worker's, but for the device."""
         self._devices = devices
-        self._dtype = dtype
-        self._processor = processor
+        self._settings = settings
         self._workers: dict[int, _Worker] = {}
         self._context = multiprocessing.get_context("spawn")
 
@@ -39,7 +39,7 @@ class LocalPool:
     def start(self, worker_id: int, device: str) -> int | None:
         """Start a worker process and return its process id."""
         ours, theirs = self._context.Pipe()
-        settings = WorkerSettings(device, self._dtype, self._processor)
+        settings = replace(self._settings, device=device)
         process = self._context.Process(
             target=run_worker, args=(theirs, settings), name=f"ctv-worker-{device}", daemon=True
         )

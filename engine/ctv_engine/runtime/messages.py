@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ctv_engine.models.work import Work
 from ctv_engine.suite import Dataset, Item
@@ -29,11 +29,13 @@ class Batch:
     suite_directory: Path
     tokens: tuple[int, ...] = ()
 
-    def part(self, cut: slice) -> Batch:
-        """Return the batch with only these of its items."""
-        return replace(
-            self, items=self.items[cut], datasets=self.datasets[cut], tokens=self.tokens[cut]
-        )
+    def part(self, rows: slice) -> Batch:
+        """Return some of the items, with everything that is theirs."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        own: dict[str, Any] = {
+            name: value[rows] for name, value in values.items() if isinstance(value, tuple)
+        }
+        return replace(self, **own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,18 @@ class TimedSpan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """The worker is up. ``gpu_uuid`` is the device's own name for itself."""
+    """The worker is up. ``gpu_uuid`` is the device's own name for itself.
+
+    ``device_kind`` is what devices of equal memory have in common, for example a GPU's model.
+    """
 
     gpu_uuid: str
+    device_kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The worker's process is alive; whether its work goes on is for its deadline to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +166,4 @@ class WorkerLost:
     reason: str
 
 
-FromWorker = WorkerReady | ClosedPart | UnitDone | UnitFailed | WorkerLost
+FromWorker = WorkerReady | Heartbeat | ClosedPart | UnitDone | UnitFailed | WorkerLost

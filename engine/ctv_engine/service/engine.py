@@ -19,7 +19,14 @@ from pathlib import Path
 from ctv_engine.checkpoints.watch import Sighting, Watcher
 from ctv_engine.runtime.devices import DeviceError, parse_devices
 from ctv_engine.runtime.local_pool import LocalPool
-from ctv_engine.runtime.messages import FromWorker, Unit, UnitDone, UnitFailed, WorkerReady
+from ctv_engine.runtime.messages import (
+    FromWorker,
+    Unit,
+    UnitDone,
+    UnitFailed,
+    WorkerLost,
+    WorkerReady,
+)
 from ctv_engine.runtime.pool import Pool
 from ctv_engine.service.ledger import Ledger
 from ctv_engine.service.translate import version_of
@@ -205,7 +212,7 @@ class Engine:
             self._on_done(worker_id, worker, message)
         elif isinstance(message, UnitFailed):
             self._on_failed(worker_id, worker, message)
-        else:
+        elif isinstance(message, WorkerLost):
             self._on_lost(worker_id, worker, message.reason)
 
     def _on_done(self, worker_id: int, worker: _Worker, message: UnitDone) -> None:
