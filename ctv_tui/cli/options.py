@@ -61,10 +61,49 @@ def engine_options(command: F) -> F:
             option(
                 "--batch-size",
                 env="BATCH_SIZE",
-                default=16,
+                default=32,
                 show_default=True,
                 type=click.IntRange(min=1),
-                help="Items per forward.",
+                help="Most prompts per forward, and rows that are decoded at once.",
+            ),
+            option(
+                "--batch-tokens",
+                env="BATCH_TOKENS",
+                default=16384,
+                show_default=True,
+                type=click.IntRange(min=1),
+                help="Most prompt tokens per forward, image tokens and padding included.",
+            ),
+            option(
+                "--pairing/--no-pairing",
+                env="PAIRING",
+                default=True,
+                show_default=True,
+                help="Prefill what closed and open form of an item share only once; without it"
+                " closed scores are there sooner, open ones later.",
+            ),
+            option(
+                "--schedule",
+                env="SCHEDULE",
+                default="queue",
+                show_default=True,
+                type=click.Choice(["queue", "static"]),
+                help="queue: workers take the longest batch left; static: fixed shards and a"
+                " barrier per dataset, to see what that costs.",
+            ),
+            option(
+                "--cache-gb",
+                env="CACHE_GB",
+                default=20.0,
+                show_default=True,
+                type=click.FloatRange(min=0),
+                help="Most disk space for pictures that are already resized; 0: no cache.",
+            ),
+            option(
+                "--cache-dir",
+                env="CACHE_DIR",
+                type=click.Path(file_okay=False),
+                help="Where that cache lies; by default ctv-tui/inputs in the user's cache folder.",
             ),
             option(
                 "--processor",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+Schedule = Literal["queue", "static"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
 class SettingsError(ValueError):
@@ -22,6 +25,10 @@ class Settings:
     Either ``checkpoint_dir`` is watched, or the directories in ``checkpoints`` are evaluated once.
     ``every`` scores each k-th checkpoint (the last one always); ``gold_every`` likewise for gold.
     ``drain`` ends the engine when all that is known has been scored. Paths are absolute.
+
+    ``batch_size`` is the most rows of a forward, ``batch_tokens`` the most prompt tokens, padding
+    included. ``pairing`` answers closed and open form of an item together where both are due.
+    ``cache_gb`` bounds the input cache in ``cache_dir``; 0: none.
     """
 
     db: str
@@ -32,7 +39,12 @@ class Settings:
     name: str | None = None
     devices: str = "auto"
     dtype: Dtype = "auto"
-    batch_size: int = 16
+    batch_size: int = 32
+    batch_tokens: int = 16384
+    pairing: bool = True
+    schedule: Schedule = "queue"
+    cache_gb: float = 20.0
+    cache_dir: str | None = None
     every: int = 1
     gold_every: int = 1
     poll_s: float = 1.0
@@ -52,8 +64,12 @@ class Settings:
             raise SettingsError("give a directory to watch or checkpoints to evaluate, not both")
         if self.dtype not in DTYPES:
             raise SettingsError(f"dtype {self.dtype!r}; use one of {', '.join(DTYPES)}")
+        if self.schedule not in SCHEDULES:
+            raise SettingsError(f"schedule {self.schedule!r}; use one of {', '.join(SCHEDULES)}")
         for name, kind, least in (
             ("batch_size", int, 1),
+            ("batch_tokens", int, 1),
+            ("cache_gb", (int, float), 0),
             ("every", int, 1),
             ("gold_every", int, 1),
             ("window", int, 3),
@@ -76,6 +92,14 @@ class Settings:
     def pins(self) -> Path:
         """Where checkpoints are pinned while they are evaluated."""
         return Path(self.db + ".pins")
+
+    @property
+    def cache_directory(self) -> Path | None:
+        """Where the input cache lies, or None if there is none."""
+        if not self.cache_gb:
+            return None
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return Path(self.cache_dir or Path(home) / "ctv-tui" / "inputs")
 
     def to_json(self) -> str:
         """Return the settings as JSON."""

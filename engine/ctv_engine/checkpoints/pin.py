@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -87,3 +88,17 @@ def digest(directory: Path, files: Sequence[str]) -> str:
                 file.seek(number * (size - BLOCK_BYTES) // (SAMPLED_BLOCKS - 1))
                 whole.update(file.read(BLOCK_BYTES))
     return whole.hexdigest()
+
+
+def read_ahead(directory: Path) -> None:
+    """Ask the system to read a pinned checkpoint's weights into its file cache, and don't wait.
+
+    The workers of a host then share what was read once. Where there is no such call, nothing is
+    lost: the first worker reads.
+    """
+    advise = getattr(os, "posix_fadvise", None)
+    if advise is None:
+        return
+    for path in directory.glob("*.safetensors"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            advise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)

@@ -31,10 +31,24 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """How the rows of a batch share, and the inputs of its leading rows."""
+    """How the rows of a batch share, and the inputs of its leading rows.
+
+    ``parts`` divide the rows; the endings of a part are prefilled together. Closed and open forms
+    are two parts, since their endings differ in length and padding is work.
+    """
 
     share: Share
     leaders: Prepared
+    parts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a batch after their prefill, with their last logits, float32."""
+
+    rows: tuple[int, ...]
+    logits: torch.Tensor
+    state: Rows
 
 
 def find_share(questions: Sequence[Question], prepared: Prepared, image_token: int) -> Share | None:
@@ -68,31 +82,31 @@ def prefill_shared(
     on_device: Callable[[Prepared], ModelInputs],
     prepared: Prepared,
     shared: Shared,
-) -> tuple[torch.Tensor, Rows]:
+) -> list[Part]:
     """Prefill each picture's prefix once and every row's ending behind its own.
-
-    Returns:
-        Last logits, float32 (rows, vocabulary), and the rows, in the order of ``prepared.kept``.
 
     Raises:
         NotShareableError: the model's cache can't be forked.
     """
     share = shared.share
     heads, ends = on_device(shared.leaders), on_device(prepared)
-    head_positions, end_positions = forward.positions(heads), forward.positions(ends)
-    _, rows = forward.prefill(*_heads(heads, head_positions, share.lengths))
-    if not is_forkable(rows.cache):
+    head_positions, positions = forward.positions(heads), forward.positions(ends)
+    _, prefix = forward.prefill(*_heads(heads, head_positions, share.lengths))
+    if not is_forkable(prefix.cache):
         raise NotShareableError("its cache doesn't keep every position of every layer")
-    rows.select(share.owner)
-    reused = [share.lengths[number] for number in share.owner]
-    forward.work.shared_tokens += sum(reused) - sum(share.lengths)
-    rest = [length - count for length, count in zip(prepared.lengths, reused, strict=True)]
-    width = max(rest)
-    ids = ends["input_ids"][:, -width:]
-    left = torch.tensor([width - count for count in rest], device=ids.device).unsqueeze(1)
-    mask = (torch.arange(width, device=ids.device) >= left).long()
-    positions = None if end_positions is None else end_positions[..., -width:]
-    return forward.extend(rows, ids, mask, positions), rows
+    forward.work.shared_tokens += sum(share.lengths[n] for n in share.owner) - sum(share.lengths)
+    done: list[Part] = []
+    for place, rows in enumerate(shared.parts):
+        state = prefix if place == len(shared.parts) - 1 else prefix.copy()
+        state.select([share.owner[row] for row in rows])
+        rest = [prepared.lengths[row] - share.lengths[share.owner[row]] for row in rows]
+        width = max(rest)
+        ids = ends["input_ids"][list(rows), -width:]
+        left = torch.tensor([width - count for count in rest], device=ids.device).unsqueeze(1)
+        mask = (torch.arange(width, device=ids.device) >= left).long()
+        behind = None if positions is None else positions[..., list(rows), -width:]
+        done.append(Part(rows, forward.extend(state, ids, mask, behind), state))
+    return done
 
 
 def _heads(

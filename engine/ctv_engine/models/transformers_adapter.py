@@ -25,7 +25,14 @@ from ctv_engine.models.loading import (
     resolve_dtype,
 )
 from ctv_engine.models.plain_generate import generate_plainly
-from ctv_engine.models.prefix import NotShareableError, Share, Shared, find_share, prefill_shared
+from ctv_engine.models.prefix import (
+    NotShareableError,
+    Part,
+    Share,
+    Shared,
+    find_share,
+    prefill_shared,
+)
 from ctv_engine.models.processor_files import processor_digest
 from ctv_engine.models.trace import Trace
 from ctv_engine.models.work import Work
@@ -185,8 +192,11 @@ class TransformersAdapter:
             return None
         if share is None:
             return None
-        leading = [questions[prepared.kept[row]] for row in share.leaders]
-        return Shared(share, self.inputs.build(leading, self.forward.context))
+        kept = [questions[index] for index in prepared.kept]
+        closed = tuple(row for row, question in enumerate(kept) if question.options)
+        opened = tuple(row for row, question in enumerate(kept) if not question.options)
+        leaders = self.inputs.build([kept[row] for row in share.leaders], self.forward.context)
+        return Shared(share, leaders, tuple(part for part in (closed, opened) if part))
 
     # --- closed -------------------------------------------------------------------------------
 
@@ -202,9 +212,7 @@ class TransformersAdapter:
                 if chunk.shared is None:
                     logits = self.forward.last_logits(self.on_device(chunk.prepared)).cpu()
                 else:
-                    logits = prefill_shared(
-                        self.forward, self.on_device, chunk.prepared, chunk.shared
-                    )[0].cpu()
+                    logits = self._prefill(chunk)[0].logits.cpu()
             spent = trace.seconds("prefill") - before
             with trace.span("score"):
                 answers |= self._score(chunk, logits, range(len(logits)), spent)
@@ -247,17 +255,23 @@ class TransformersAdapter:
             if not chunk.prepared.kept:
                 continue
             if self.abilities.stepwise and self.forward.decodes_stepwise:
-                prefill = partial(self._prefill, chunk)
+                prefill = partial(self._prefill_open, chunk)
                 groups.append(self._group(chunk, range(len(chunk.prepared.kept)), prefill))
             else:
                 answers |= self._generate(chunk, trace)
         answers |= self._decode(groups, chunks, trace)
         return [answers[place] for place in range(len(answers))]
 
-    def _prefill(self, chunk: Chunk) -> tuple[torch.Tensor, Rows]:
+    def _prefill(self, chunk: Chunk) -> list[Part]:
+        """Prefill a chunk and keep its state: in one part, or closed and open forms apart."""
         if chunk.shared is not None:
             return prefill_shared(self.forward, self.on_device, chunk.prepared, chunk.shared)
-        return self.forward.prefill(self.on_device(chunk.prepared))
+        logits, state = self.forward.prefill(self.on_device(chunk.prepared))
+        return [Part(tuple(range(len(logits))), logits, state)]
+
+    def _prefill_open(self, chunk: Chunk) -> tuple[torch.Tensor, Rows]:
+        part = self._prefill(chunk)[0]
+        return part.logits, part.state
 
     def _group(
         self,
@@ -377,10 +391,15 @@ class _Pair:
 
     def prefill(self) -> tuple[torch.Tensor, Rows]:
         """Prefill all rows; keep the closed ones' logits, go on with the open ones."""
-        logits, rows = self.adapter._prefill(self.chunk)
-        closed = [row for row in range(len(logits)) if row not in self.open_rows]
-        self._closed = closed, logits[closed].cpu()
-        return logits[self.open_rows], rows.select(self.open_rows)
+        parts = self.adapter._prefill(self.chunk)
+        if len(parts) == 2:
+            closed, opened = parts
+            self._closed = list(closed.rows), closed.logits.cpu()
+            return opened.logits, opened.state
+        part = parts[0]
+        rows = [row for row in part.rows if row not in self.open_rows]
+        self._closed = rows, part.logits[rows].cpu()
+        return part.logits[self.open_rows], part.state.select(self.open_rows)
 
     def score(self, spent_s: float) -> None:
         """Hand out the closed outcomes."""

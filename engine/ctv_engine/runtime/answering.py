@@ -17,6 +17,7 @@ from ctv_engine.runtime.messages import (
     FromWorker,
     ItemResult,
     Lengths,
+    Task,
     TimedSpan,
     Unit,
     UnitDone,
@@ -42,13 +43,15 @@ Send = Callable[[FromWorker], None]
 class WorkerSettings:
     """What a worker is started with. ``device`` is ``cpu:N`` or ``cuda:N``.
 
-    ``slots`` is the most rows that are decoded at once. No ``cache_directory``, no input cache.
+    ``slots`` is the most rows that are decoded at once, ``batch_tokens`` bounds what is prefilled
+    at once. No ``cache_directory``, no input cache.
     """
 
     device: str
     dtype: str
     processor: Path | None
     slots: int = 32
+    batch_tokens: int = 16384
     cache_directory: Path | None = None
     cache_bytes: int = 0
 
@@ -84,6 +87,7 @@ class Worker:
             slots=settings.slots,
             refill=max(1, settings.slots // 4),
         )
+        self._batch_tokens = settings.batch_tokens
         self._resident: str | None = None
         self._checked: type | None = None
         self._out_of_memory = torch.OutOfMemoryError
@@ -91,40 +95,46 @@ class Worker:
             (lambda: None) if kind == "cpu" else lambda: torch.cuda.synchronize(device)
         )
         self._inputs = ThreadPoolExecutor(1, thread_name_prefix="inputs")
-        self._ahead: dict[int, Future[tuple[int, list[Chunk]] | None]] = {}
+        self._ahead: tuple[tuple[Task, Batch], Future[tuple[int, list[Chunk]] | None]] | None = None
 
     # --- the next unit's inputs, while this one runs ------------------------------------------
 
-    def expect(self, unit: Unit) -> None:
-        """Begin to prepare a unit's inputs in another thread; :meth:`run` follows in time."""
-        self._ahead[unit.unit_id] = self._inputs.submit(self._prepare_ahead, unit)
+    def _begin_ahead(self, unit: Unit) -> None:
+        """Begin to make the inputs of the unit that will probably be next, in another thread."""
+        if unit.ahead is not None and unit.task != "measure":
+            self._ahead = (
+                (unit.task, unit.ahead),
+                self._inputs.submit(self._prepare_ahead, unit.task, unit.ahead),
+            )
 
-    def _prepare_ahead(self, unit: Unit) -> tuple[int, list[Chunk]] | None:
+    def _prepare_ahead(self, task: Task, batch: Batch) -> tuple[int, list[Chunk]] | None:
         epoch = self._adapter.epoch
-        if unit.task == "measure" or unit.checkpoint.processor != self._adapter.processor_digest:
-            return None
         try:
-            return epoch, self._prepare(unit)
+            return epoch, self._prepare(task, batch)
         except Exception:  # the same fault will show, with a place to report it, when the unit runs
             return None
 
     def _take_prepared(self, unit: Unit, trace: Trace) -> list[Chunk]:
         """Return the unit's inputs; what the device waits for them is a span of its own."""
-        ahead = self._ahead.pop(unit.unit_id, None)
+        ahead, self._ahead = self._ahead, None
         with trace.span("input"):
-            prepared = ahead.result() if ahead is not None else None
-            if prepared is not None and prepared[0] == self._adapter.epoch:
-                return prepared[1]
-            return self._prepare(unit)
+            if ahead is not None and ahead[0] == (unit.task, unit.batch):
+                prepared = ahead[1].result()
+                if prepared is not None and prepared[0] == self._adapter.epoch:
+                    return prepared[1]
+            return self._prepare(unit.task, unit.batch)
 
-    def _prepare(self, unit: Unit) -> list[Chunk]:
-        batch, adapter = unit.batch, self._adapter
-        if unit.task == "closed":
+    def _prepare(self, task: Task, batch: Batch) -> list[Chunk]:
+        adapter = self._adapter
+        if task == "closed":
             return adapter.prepare(questions(batch, ("closed",)), len(batch.items))
-        if unit.task == "open":
-            return adapter.prepare(questions(batch, ("open",)), adapter.refill)
+        rows = adapter.refill
+        if batch.tokens:
+            rows = max(1, min(rows, self._batch_tokens // max(batch.tokens)))
+        if task == "open":
+            return adapter.prepare(questions(batch, ("open",)), rows)
         both = questions(batch, ("closed", "open"))
-        return adapter.prepare(both, 2 * adapter.refill, together=2)
+        return adapter.prepare(both, 2 * rows, together=2)
 
     # --- one unit -----------------------------------------------------------------------------
 
@@ -150,6 +160,7 @@ class Worker:
             else:
                 notes += self._self_check(unit, trace)
                 chunks = self._take_prepared(unit, trace)
+                self._begin_ahead(unit)
                 results = self._answer(unit, chunks, trace, send)
         except CheckpointError as error:
             return UnitFailed(unit.unit_id, "checkpoint", str(error))
@@ -160,8 +171,6 @@ class Worker:
         except Exception as error:  # an unknown fault must cost this batch, not the worker
             print(f"batch {unit.batch.batch_id}: {error!r}", file=sys.stderr, flush=True)
             return UnitFailed(unit.unit_id, "batch", f"{type(error).__name__}: {line_of(error)}")
-        finally:
-            self._ahead.pop(unit.unit_id, None)
         cache = self._adapter.cache
         if cache is not None and cache.fault:
             notes.append(cache.fault)

@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from ctv_engine.runtime.messages import FromWorker, Unit, WorkerLost
 from ctv_engine.runtime.answering import WorkerSettings
+from ctv_engine.runtime.messages import FromWorker, Unit, WorkerLost
 from ctv_engine.runtime.worker import run_worker
 
 KILL_TIMEOUT_S = 5.0

@@ -75,13 +75,20 @@ def padding_share(batches: Sequence[Batch]) -> float:
 
 
 def plan(
-    suite: Suite, task: Task, lengths: Lengths, *, token_budget: int, max_rows: int
+    suite: Suite,
+    task: Task,
+    lengths: Lengths,
+    *,
+    token_budget: int,
+    max_rows: int,
+    by_dataset: bool = False,
 ) -> tuple[Batch, ...]:
     """Plan one task of a suite.
 
     Closed prompts are batched across datasets, by length alone. Open answers and pairs are batched
     among datasets of one answer cap, so that a batch's cost is known from its cap. Questions about
-    one picture stay together, next to each other, so that its prefix can be shared.
+    one picture stay together, next to each other, so that its prefix can be shared. With
+    ``by_dataset`` no batch holds items of two datasets.
 
     Raises:
         KeyError: an item's length is missing.
@@ -92,13 +99,14 @@ def plan(
         for item in suite.items
         if task not in ("closed", "pair") or item.gold_index is not None
     ]
-    kinds: dict[int, dict[str, list[Item]]] = {}
+    kinds: dict[tuple[int, str], dict[str, list[Item]]] = {}
     for item in asked:
         cap = 0 if task == "closed" else datasets[item.dataset].max_new_tokens
-        kinds.setdefault(cap, {}).setdefault(item.image_digest, []).append(item)
+        kind = (-cap, item.dataset if by_dataset else "")
+        kinds.setdefault(kind, {}).setdefault(item.image_digest, []).append(item)
     batches: list[Batch] = []
-    for cap in sorted(kinds, reverse=True):
-        groups = list(kinds[cap].values())
+    for kind in sorted(kinds):
+        groups = list(kinds[kind].values())
         widths = [max(lengths[item.dataset, item.key] for item in group) for group in groups]
         for indices in cut_batches(
             widths,

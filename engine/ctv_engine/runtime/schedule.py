@@ -25,6 +25,7 @@ class _Evaluation:
     background: bool
     model: str
     waiting: Waiting
+    probe: Batch | None = None
     leased: int = 0
     listed: bool = False
     """Whether it stands in the order of urgency."""
@@ -80,10 +81,12 @@ class Scheduler:
         *,
         background: bool = False,
         model: str = "",
+        probe: Batch | None = None,
     ) -> None:
         """Queue an evaluation; ``background`` work runs only when nothing else is waiting.
 
-        Checkpoints with the same ``model`` need the same memory for the same batch.
+        Checkpoints with the same ``model`` need the same memory for the same batch. ``probe`` goes
+        with every unit, see :class:`Unit`.
         """
         pending = [self._pending(task, batch) for batch in batches]
         waiting: Waiting = (
@@ -91,7 +94,7 @@ class Scheduler:
             if self._schedule == "queue"
             else StridedShards(pending, lambda: self._book.workers)
         )
-        work = _Evaluation(evaluation_id, checkpoint, task, background, model, waiting)
+        work = _Evaluation(evaluation_id, checkpoint, task, background, model, waiting, probe)
         self._evaluations[evaluation_id] = work
         self._list(work)
 
@@ -168,6 +171,8 @@ class Scheduler:
             batch=pending.batch,
             attempt=pending.attempt,
             losses=pending.losses,
+            probe=work.probe,
+            ahead=work.waiting.peek(worker_id, max(0, len(self._book.workers) - 1)),
         )
         work.leased += 1
         expected_s = self._costs.seconds(pending.estimate)

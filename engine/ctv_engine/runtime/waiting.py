@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -42,6 +40,9 @@ class Waiting(Protocol):
         ``under_way`` is how many units of the evaluation are leased.
         """
 
+    def peek(self, worker_id: int, turns: int) -> Batch | None:
+        """Return what the worker will probably be given next, after ``turns`` other batches."""
+
     def leave(self, worker_id: int) -> None:
         """Note that a worker is gone."""
 
@@ -49,26 +50,26 @@ class Waiting(Protocol):
 class LongestFirst:
     """One queue for all workers: what failed before first, then by expected cost, longest first.
 
-    Batches of equal cost keep the order of the plan. Every operation is O(log n).
+    Batches of equal cost keep the order of the plan. Handing out is O(1).
     """
 
     def __init__(self, batches: Iterable[Pending]) -> None:
-        self._numbers = itertools.count()
-        self._heap: list[tuple[int, float, int, Pending]] = [
-            (1, -pending.rank, next(self._numbers), pending) for pending in batches
-        ]
-        heapq.heapify(self._heap)
+        self._queue = deque(sorted(batches, key=lambda pending: -pending.rank))
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._queue)
 
     def push_again(self, pending: Pending) -> None:
         """Queue before everything else, what failed last first."""
-        heapq.heappush(self._heap, (0, -next(self._numbers), 0, pending))
+        self._queue.appendleft(pending)
 
     def take(self, worker_id: int, under_way: int) -> Pending | None:
         """Return the most urgent batch, whoever asks."""
-        return heapq.heappop(self._heap)[3] if self._heap else None
+        return self._queue.popleft() if self._queue else None
+
+    def peek(self, worker_id: int, turns: int) -> Batch | None:
+        """Return what will be due after ``turns`` batches more, when this worker may come again."""
+        return self._queue[turns].batch if turns < len(self._queue) else None
 
     def leave(self, worker_id: int) -> None:
         """Change nothing: no batch belongs to a worker before it is leased."""
@@ -111,6 +112,11 @@ class StridedShards:
             return None
         self._count -= 1
         return mine.popleft()
+
+    def peek(self, worker_id: int, turns: int) -> Batch | None:
+        """Return the next batch of the worker's own shard."""
+        mine = self._shards.get(worker_id)
+        return mine[0].batch if mine else None
 
     def leave(self, worker_id: int) -> None:
         """Hand a dead worker's shard to the survivors."""

@@ -17,9 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from ctv_engine.checkpoints.watch import Sighting, Watcher
+from ctv_engine.runtime.answering import WorkerSettings
 from ctv_engine.runtime.devices import DeviceError, parse_devices
 from ctv_engine.runtime.local_pool import LocalPool
 from ctv_engine.runtime.messages import (
+    ClosedPart,
     FromWorker,
     Unit,
     UnitDone,
@@ -90,6 +92,7 @@ class Engine:
     ) -> None:
         self._settings = settings
         self._ledger = ledger
+        self._evaluations = ledger.evaluations
         self._writer = ledger.writer
         self._pool = pool
         self._poller = poller
@@ -208,6 +211,11 @@ class Engine:
         if isinstance(message, WorkerReady):
             self._writer.set_worker(worker_id, "ready", gpu_uuid=message.gpu_uuid)
             worker.ready = True
+        elif isinstance(message, ClosedPart):
+            unit = self._evaluations.scheduler.unit(message.unit_id)
+            if unit is not None:
+                self._evaluations.take_part(unit, worker_id, message)
+                self._finish_soon(unit)
         elif isinstance(message, UnitDone):
             self._on_done(worker_id, worker, message)
         elif isinstance(message, UnitFailed):
@@ -216,9 +224,9 @@ class Engine:
             self._on_lost(worker_id, worker, message.reason)
 
     def _on_done(self, worker_id: int, worker: _Worker, message: UnitDone) -> None:
-        unit = self._ledger.scheduler.unit(message.unit_id)
+        unit = self._evaluations.scheduler.unit(message.unit_id)
         if unit is not None:
-            self._ledger.take(unit, worker_id, message.results, message.spans)
+            self._evaluations.take(unit, worker_id, message)
             self._finish_soon(unit)
             for note in message.notes:
                 self._ledger.event("warning", "self-check", note, unit.checkpoint.checkpoint_id)
@@ -226,30 +234,32 @@ class Engine:
         worker.unit = None
 
     def _on_failed(self, worker_id: int, worker: _Worker, message: UnitFailed) -> None:
-        unit = self._ledger.scheduler.unit(message.unit_id)
+        unit = self._evaluations.scheduler.unit(message.unit_id)
         if unit is not None:
             if message.fault == "checkpoint":
                 self._ledger.fail_checkpoint(unit.checkpoint, message.reason)
+            elif message.fault == "evaluation":
+                self._evaluations.fail_evaluation(unit.evaluation_id, message.reason)
             else:
                 text = f"batch {unit.batch.batch_id} of step {unit.checkpoint.step}"
                 self._ledger.event("warning", "batch", f"{text}: {message.reason}")
-                lost = self._ledger.scheduler.fail(message.unit_id, message.reason)
+                lost = self._evaluations.scheduler.fail(
+                    message.unit_id, message.reason, message.fault
+                )
                 if lost is not None:
-                    self._ledger.give_up(lost, worker_id)
+                    self._evaluations.give_up(lost, worker_id)
                 self._finish_soon(unit)
         worker.unit = None
 
     def _finish_soon(self, unit: Unit) -> None:
         """Ending an evaluation is a step of its own, so that a full disk can't make it lost."""
-        self._outbox.append(
-            partial(self._ledger.finish_if_complete, unit.evaluation_id, unit.checkpoint)
-        )
+        self._outbox.append(partial(self._evaluations.finish_if_complete, unit.evaluation_id))
 
     def _on_lost(self, worker_id: int, worker: _Worker, reason: str) -> None:
         self._ledger.event("error", "worker", f"worker on {worker.device} ended: {reason}")
         self._writer.set_worker(worker_id, "lost")
-        for lost in self._ledger.scheduler.lose(worker_id, reason):
-            self._ledger.give_up(lost, worker_id)
+        for lost in self._evaluations.scheduler.lose(worker_id, reason):
+            self._evaluations.give_up(lost, worker_id)
             self._finish_soon(lost.unit)
         self._poller.forget_process(worker_id)
         del self._workers[worker_id]
@@ -272,12 +282,12 @@ class Engine:
         for worker_id, worker in self._workers.items():
             if not worker.ready or worker.unit is not None:
                 continue
-            unit = self._ledger.scheduler.lease(worker_id)
+            unit = self._evaluations.scheduler.lease(worker_id)
             if unit is None:
                 return
             worker.unit = unit
             self._pool.send(worker_id, unit)
-            self._ledger.start(unit)
+            self._evaluations.start(unit)
 
     def _end_workers(self) -> None:
         for worker_id in list(self._workers):
@@ -305,10 +315,10 @@ class Engine:
             self._polls_when_draining = self._polls
         looked = self._polls >= self._polls_when_draining + 2 and self._watcher_settled
         waiting = self._outbox or self._sightings or not self._seen.empty()
-        if not looked or waiting or not self._ledger.scheduler.idle:
+        if not looked or waiting or not self._evaluations.scheduler.idle:
             return False
         self._ledger.finalise()
-        return self._ledger.scheduler.idle
+        return self._evaluations.scheduler.idle
 
     def _stopped(self) -> bool:
         if not self._stopping_since:
@@ -325,7 +335,7 @@ class Engine:
             return
         self._ticked_at = now
         self._writer.add_samples(self._poller.drain())
-        self._ledger.refresh_scores()
+        self._evaluations.refresh_scores()
         self._beat()
         if now - self._folded_at >= FOLD_S:
             self._folded_at = now
@@ -336,7 +346,7 @@ class Engine:
             return "stopping"
         if not any(worker.ready for worker in self._workers.values()):
             return "starting"
-        return "idle" if self._ledger.scheduler.idle else "scoring"
+        return "idle" if self._evaluations.scheduler.idle else "scoring"
 
     def _beat(self) -> None:
         if self._last_state != "stopped":
@@ -348,6 +358,19 @@ class Engine:
             state=self._last_state,
             version=self._version,
         )
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """Return what a run's settings mean for a worker; its device is the pool's to say."""
+    return WorkerSettings(
+        device="",
+        dtype=settings.dtype,
+        processor=Path(settings.processor) if settings.processor else None,
+        slots=settings.batch_size,
+        batch_tokens=settings.batch_tokens,
+        cache_directory=settings.cache_directory,
+        cache_bytes=int(settings.cache_gb * 1e9),
+    )
 
 
 def run_engine(settings: Settings) -> int:
@@ -365,9 +388,8 @@ def run_engine(settings: Settings) -> int:
             writer = Writer(Path(settings.db))
             poller = Poller(socket.gethostname())
             devices = parse_devices(settings.devices, poller.gpus)
-            processor = Path(settings.processor) if settings.processor else None
             ledger = Ledger(writer, settings, suite, gold, socket.gethostname())
-            pool = LocalPool(devices, settings.dtype, processor)
+            pool = LocalPool(devices, worker_settings(settings))
             engine = Engine(settings, ledger, pool, poller, requests)
             try:
                 return engine.run()

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ctv_engine.checkpoints.pin import unpin
+from ctv_engine.checkpoints.pin import read_ahead, unpin
 from ctv_engine.checkpoints.watch import Sighting
-from ctv_engine.runtime.messages import Batch, Checkpoint, ItemResult, Task, TimedSpan, Unit
-from ctv_engine.runtime.plan import plan
-from ctv_engine.runtime.schedule import GivenUp, Scheduler
-from ctv_engine.service.translate import (
-    ItemIds,
-    dataset_rows,
-    item_rows,
-    prediction_rows,
-    span_rows,
-    unanswered,
-    versions_json,
-)
+from ctv_engine.models.processor_files import processor_digest
+from ctv_engine.runtime.messages import Checkpoint
+from ctv_engine.service.evaluations import Evaluations
+from ctv_engine.service.plans import Plans
+from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
 from ctv_engine.stats.track import Tracker
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
-
-SCHEDULE = "queue"
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One mode of the run: its batches and the ids of their items."""
-
-    task: Task
-    batches: tuple[Batch, ...]
-    item_ids: ItemIds
-
-    @property
-    def items(self) -> int:
-        return sum(len(batch.items) for batch in self.batches)
 
 
 class Ledger:
@@ -54,13 +30,21 @@ class Ledger:
         self, writer: Writer, settings: Settings, suite: Suite, gold: Suite | None, host: str
     ) -> None:
         self.writer = writer
-        self.scheduler = Scheduler()
         self._settings = settings
         self._tracker = Tracker(settings.window)
-        self._asked: dict[Mode, _Asked] = {}
-        self._register(suite, {"closed": "closed", "open": "open"})
+        plans = Plans(writer, settings)
+        plans.register(suite, {"closed": "closed", "open": "open"})
         if gold is not None:
-            self._register(gold, {"gold": "open"})
+            plans.register(gold, {"gold": "open"})
+        self._modes_asked = list(plans.asked)
+        self.evaluations = Evaluations(
+            writer,
+            settings,
+            plans,
+            self.event,
+            self._evaluation_ended,
+            self._checkpoint_done,
+        )
         watched = settings.watched
         self.run_id = writer.open_run(
             name=settings.name or watched.name or str(watched),
@@ -73,14 +57,6 @@ class Ledger:
         )
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
-        self._begun: set[int] = set()
-
-    def _register(self, suite: Suite, modes: dict[Mode, Task]) -> None:
-        ids = self.writer.add_suite(suite.digest, dataset_rows(suite), item_rows(suite))
-        for mode, task in modes.items():
-            batches = plan(suite, task, self._settings.batch_size)
-            if batches:
-                self._asked[mode] = _Asked(task, batches, ids)
 
     # --- taking up an earlier engine's work ---------------------------------------------------
 
@@ -102,11 +78,11 @@ class Ledger:
             path = Path(path_text)
             steps.append(step)
             if state in ("ready", "scoring", "skipped") and pin and Path(pin).is_dir():
-                checkpoint = Checkpoint(checkpoint_id, step, Path(pin), digest)
+                checkpoint = self._checkpoint(checkpoint_id, step, Path(pin), digest)
                 pinned.add(pin)
                 settled[path] = at
                 if state != "skipped":
-                    self._queue(checkpoint, self._modes_of(checkpoint_id))
+                    self.evaluations.queue(checkpoint, self._modes_of(checkpoint_id))
                 self._hold(checkpoint)
             elif state in ("done", "skipped", "vanished"):
                 settled[path] = at
@@ -161,7 +137,8 @@ class Ledger:
             "bytes": found.bytes,
             "ready_at": sighting.at,
         }
-        checkpoint = Checkpoint(checkpoint_id, sighting.step, found.directory, found.digest)
+        read_ahead(found.directory)
+        checkpoint = self._checkpoint(checkpoint_id, sighting.step, found.directory, found.digest)
         ordinal = self._ordinal(checkpoint_id)
         how = "copied" if found.copied else "pinned"
         if ordinal % self._settings.every and not sighting.last:
@@ -173,7 +150,7 @@ class Ledger:
             size = f"{found.bytes / 1e6:,.1f} MB"
             text = f"{sighting.path.name} ready ({how}, {size})"
             self.event("info", "checkpoint", text, checkpoint_id)
-            self._queue(checkpoint, self._modes(checkpoint_id, last=sighting.last))
+            self.evaluations.queue(checkpoint, self._modes(checkpoint_id, last=sighting.last))
         self._rows.pop(sighting.path, None)
         self._hold(checkpoint)
 
@@ -185,7 +162,7 @@ class Ledger:
 
     def _modes(self, checkpoint_id: int, *, last: bool = False) -> list[Mode]:
         gold_due = self._ordinal(checkpoint_id) // self._settings.every % self._settings.gold_every
-        return [mode for mode in self._asked if mode != "gold" or last or gold_due == 0]
+        return [mode for mode in self._modes_asked if mode != "gold" or last or gold_due == 0]
 
     def _hold(self, checkpoint: Checkpoint) -> None:
         """Keep the newest checkpoint's pin, since it may turn out to be the run's last."""
@@ -196,34 +173,7 @@ class Ledger:
     def finalise(self) -> None:
         """Make sure that the run's last checkpoint is scored in every mode."""
         if self._newest is not None and self._newest.directory.is_dir():
-            self._queue(self._newest, list(self._asked))
-
-    def _queue(self, checkpoint: Checkpoint, modes: Iterable[Mode]) -> None:
-        """Schedule what is missing of a checkpoint's evaluations; end those that miss nothing."""
-        checkpoint_id = checkpoint.checkpoint_id
-        under_way = self.scheduler.evaluations_of(checkpoint_id)
-        added: list[int] = []
-        for mode in modes:
-            asked = self._asked.get(mode)
-            if asked is None:
-                continue
-            evaluation_id = self.writer.add_evaluation(checkpoint_id, mode, SCHEDULE, asked.items)
-            state = self.writer.query("SELECT state FROM evaluations WHERE id = ?", evaluation_id)
-            if evaluation_id in under_way or state[0][0] == "done":
-                continue
-            query = "SELECT item_id FROM predictions WHERE evaluation_id = ?"
-            done = {item_id for (item_id,) in self.writer.query(query, evaluation_id)}
-            rest = unanswered(asked.batches, asked.item_ids, done)
-            self.scheduler.add(
-                evaluation_id, checkpoint, asked.task, rest, background=mode == "gold"
-            )
-            added.append(evaluation_id)
-        for evaluation_id in added:
-            self.finish_if_complete(evaluation_id, checkpoint)
-        if not under_way and not added:
-            state = self.writer.query("SELECT state FROM checkpoints WHERE id = ?", checkpoint_id)
-            if state[0][0] != "done":
-                self._finish_checkpoint(checkpoint)
+            self.evaluations.queue(self._newest, self._modes_asked)
 
     def _end_checkpoint(
         self, checkpoint_id: int, state: Literal["vanished", "failed"], reason: str, step: int
@@ -232,80 +182,26 @@ class Ledger:
         level: EventLevel = "error" if state == "failed" else "warning"
         self.event(level, "checkpoint", f"step {step} {state}: {reason}", checkpoint_id)
 
-    # --- results ------------------------------------------------------------------------------
+    def _checkpoint(self, checkpoint_id: int, step: int, pin: Path, digest: str) -> Checkpoint:
+        source = Path(self._settings.processor) if self._settings.processor else pin
+        try:
+            processor = processor_digest(source)
+        except OSError:
+            processor = ""  # the worker will say what is wrong with it
+        return Checkpoint(checkpoint_id, step, pin, digest, processor)
 
-    def start(self, unit: Unit) -> None:
-        """Note that a unit's evaluation has begun."""
-        if unit.evaluation_id not in self._begun:
-            self.writer.start_evaluation(unit.evaluation_id)
-            self.writer.set_checkpoint(unit.checkpoint.checkpoint_id, "scoring")
-            self._begun.add(unit.evaluation_id)
-
-    def take(
-        self, unit: Unit, worker_id: int, results: Sequence[ItemResult], spans: Sequence[TimedSpan]
-    ) -> None:
-        """Persist a unit's results; :meth:`finish_if_complete` is due next."""
-        self._persist(unit, worker_id, results, spans)
-        self.scheduler.complete(unit.unit_id)
-
-    def give_up(self, lost: GivenUp, worker_id: int) -> None:
-        """Persist that an item has no answer, and why; :meth:`finish_if_complete` is due next."""
-        self._persist(lost.unit, worker_id, lost.results, ())
-        for result in lost.results:
-            text = f"{'/'.join(result.key)} set aside: {result.reason}"
-            self.event("error", "item", text, lost.unit.checkpoint.checkpoint_id)
+    # --- ends ---------------------------------------------------------------------------------
 
     def fail_checkpoint(self, checkpoint: Checkpoint, reason: str) -> None:
-        """End every evaluation of a checkpoint that can't be evaluated."""
-        for evaluation_id in self.scheduler.evaluations_of(checkpoint.checkpoint_id):
-            self.scheduler.drop(evaluation_id)
-            self.writer.finish_evaluation(evaluation_id, "failed", reason)
+        """End every evaluation of a checkpoint that can't be evaluated. May be called again."""
+        self.evaluations.fail_checkpoint(checkpoint, reason)
         self._end_checkpoint(checkpoint.checkpoint_id, "failed", reason, checkpoint.step)
         unpin(checkpoint.directory)
 
-    def _persist(
-        self, unit: Unit, worker_id: int, results: Sequence[ItemResult], spans: Sequence[TimedSpan]
-    ) -> None:
-        rows = prediction_rows(
-            results,
-            self._asked[self._mode(unit.evaluation_id)].item_ids,
-            evaluation_id=unit.evaluation_id,
-            batch_id=unit.batch.batch_id,
-            worker_id=worker_id,
-            attempt=unit.attempt,
-        )
-        self.writer.add_results(rows, span_rows(unit, worker_id, spans))
-
-    def _mode(self, evaluation_id: int) -> Mode:
-        query = "SELECT mode FROM evaluations WHERE id = ?"
-        mode: Mode = self.writer.query(query, evaluation_id)[0][0]
-        return mode
-
-    def finish_if_complete(self, evaluation_id: int, checkpoint: Checkpoint) -> None:
-        """End an evaluation of which nothing is waiting or under way. May be called again."""
-        if not self.scheduler.is_finished(evaluation_id):
-            return
-        done, failed, planned = self.writer.query(
-            "SELECT done, failed, planned FROM evaluations WHERE id = ?", evaluation_id
-        )[0]
-        reason = None
-        if failed:
-            why = self.writer.query(
-                "SELECT reason FROM predictions WHERE evaluation_id = ? AND status = 'failed'"
-                " ORDER BY id LIMIT 1",
-                evaluation_id,
-            )[0][0]
-            reason = f"{failed} of {planned} items have no answer: {why}"
-        self.writer.finish_evaluation(evaluation_id, "done" if done else "failed", reason)
-        self._tell_end(evaluation_id, checkpoint, reason)
-        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
-        if self.scheduler.evaluations_of(checkpoint.checkpoint_id) == [evaluation_id]:
-            self._finish_checkpoint(checkpoint)
-        self.scheduler.drop(evaluation_id)
-
-    def _tell_end(self, evaluation_id: int, checkpoint: Checkpoint, reason: str | None) -> None:
-        mode, makespan, idle = self.writer.query(
-            "SELECT mode, makespan_s, idle_fraction FROM evaluations WHERE id = ?", evaluation_id
+    def _evaluation_ended(self, evaluation_id: int, checkpoint: Checkpoint) -> None:
+        mode, reason, makespan, idle = self.writer.query(
+            "SELECT mode, reason, makespan_s, idle_fraction FROM evaluations WHERE id = ?",
+            evaluation_id,
         )[0]
         spent = f" in {makespan:.1f} s" if makespan is not None else ""
         waited = f", idle {idle:.1%}" if idle is not None else ""
@@ -314,23 +210,14 @@ class Ledger:
             text += f"; {reason}"
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
+        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
 
-    def _finish_checkpoint(self, checkpoint: Checkpoint) -> None:
-        states = self.writer.query(
-            "SELECT mode, reason FROM evaluations WHERE checkpoint_id = ? AND state = 'failed'",
-            checkpoint.checkpoint_id,
-        )
-        now = time.time()
-        if states:
-            reason = "; ".join(f"{mode}: {why}" for mode, why in states)
-            self.writer.set_checkpoint(checkpoint.checkpoint_id, "failed", reason, done_at=now)
-        else:
-            self.writer.set_checkpoint(checkpoint.checkpoint_id, "done", None, done_at=now)
+    def _checkpoint_done(self, checkpoint: Checkpoint) -> None:
         if self._newest is None or checkpoint.checkpoint_id != self._newest.checkpoint_id:
             unpin(checkpoint.directory)
 
     def _unpin_if_done(self, checkpoint: Checkpoint) -> None:
-        if not self.scheduler.evaluations_of(checkpoint.checkpoint_id):
+        if not self.evaluations.busy(checkpoint.checkpoint_id):
             unpin(checkpoint.directory)
 
     def _finished_scores(self) -> list[tuple[str, str, int, str, float]]:
@@ -342,11 +229,6 @@ class Ledger:
                 self.run_id,
             )
         ]
-
-    def refresh_scores(self) -> None:
-        """Write the scores so far of every evaluation under way."""
-        for evaluation_id in self.scheduler.begun():
-            self.writer.refresh_scores(evaluation_id)
 
     def event(
         self, level: EventLevel, kind: str, message: str, checkpoint_id: int | None = None

@@ -97,12 +97,14 @@ def prediction_rows(
     ]
 
 
-def span_rows(unit: Unit, worker_id: int, spans: Iterable[TimedSpan]) -> list[SpanRow]:
+def span_rows(
+    unit: Unit, evaluation_id: int, worker_id: int, spans: Iterable[TimedSpan]
+) -> list[SpanRow]:
     """Return the rows of one unit's spans."""
     return [
         SpanRow(
             worker_id,
-            unit.evaluation_id,
+            evaluation_id,
             unit.batch.batch_id,
             span.kind,
             span.started_at,

@@ -8,7 +8,7 @@ from typing import Literal
 APPLICATION_ID = 0x43545631
 """``PRAGMA application_id`` of our files ("CTV1")."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """``PRAGMA user_version``; a reader refuses a file with a higher one."""
 
 MACRO = "macro"
@@ -92,6 +92,29 @@ class SpanRow:
     kind: SpanKind
     started_at: float
     ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRow:
+    """Prompt tokens of one form of an item under one processor; None if its picture is broken."""
+
+    item_id: int
+    processor: str
+    task: Literal["closed", "open"]
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRow:
+    """Counts of work to be added to an evaluation's; see the view ``work``."""
+
+    forwards: int = 0
+    prompt_tokens: int = 0
+    processed_tokens: int = 0
+    shared_tokens: int = 0
+    row_steps: int = 0
+    images_decoded: int = 0
+    images_reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,6 +315,42 @@ def first_tables_and_views(db: Database) -> None:
         db.execute(statement)
 
 
+_WORK = """
+CREATE TABLE prompt_lengths (
+    item_id INTEGER NOT NULL REFERENCES items(id),
+    processor TEXT NOT NULL,
+    task TEXT NOT NULL CHECK (task IN ('closed', 'open')),
+    tokens INTEGER,
+    PRIMARY KEY (item_id, processor, task)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE evaluations ADD COLUMN forwards INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE evaluations ADD COLUMN prompt_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE evaluations ADD COLUMN processed_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE evaluations ADD COLUMN shared_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE evaluations ADD COLUMN row_steps INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE evaluations ADD COLUMN images_decoded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE evaluations ADD COLUMN images_reused INTEGER NOT NULL DEFAULT 0;
+
+-- Counts of work, which mean the same on every machine. Of closed and open forms that were answered
+-- together, the prefill is counted with the closed task, the steps with the open one.
+CREATE VIEW work AS
+SELECT c.run_id, c.step, e.mode, e.id AS evaluation_id, e.forwards, e.prompt_tokens,
+       e.processed_tokens, e.shared_tokens, e.row_steps, e.images_decoded, e.images_reused,
+       1.0 - 1.0 * e.prompt_tokens / nullif(e.processed_tokens, 0) AS padding_share,
+       (SELECT sum(p.output_tokens) FROM predictions p WHERE p.evaluation_id = e.id)
+           AS output_tokens
+FROM evaluations e JOIN checkpoints c ON c.id = e.checkpoint_id;
+"""
+
+
+@migrations()
+def work_and_prompt_lengths(db: Database) -> None:
+    """Add counts of work to evaluations, and the lengths from which plans are made."""
+    for statement in _statements(_WORK):
+        db.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     statements: list[str] = []
     pending = ""

@@ -6,7 +6,7 @@ import math
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -24,11 +24,13 @@ from ctv_engine.store.rows import (
     EvaluationState,
     EventLevel,
     ItemRow,
+    LengthRow,
     Mode,
     PredictionRow,
     SampleRow,
     SpanRow,
     WorkerState,
+    WorkRow,
 )
 from ctv_engine.store.schema import MIGRATION_SET, MIGRATIONS_TABLE, migrate
 
@@ -49,6 +51,12 @@ _INSERT_PREDICTION = (
 )
 _INSERT_SPAN = _insert("spans", SpanRow)
 _INSERT_SAMPLE = _insert("gpu_samples", SampleRow)
+_INSERT_LENGTH = _insert("prompt_lengths", LengthRow).replace("INSERT", "INSERT OR REPLACE", 1)
+_ADD_WORK = (
+    "UPDATE evaluations SET "
+    + ", ".join(f"{one.name} = {one.name} + ?" for one in fields(WorkRow))
+    + " WHERE id = ?"
+)
 _INSERT_CORRELATION = _insert("correlations", CorrelationRow, "run_id").replace(
     "INSERT", "INSERT OR REPLACE", 1
 )
@@ -257,8 +265,21 @@ class Writer:
                 (time.time(), evaluation_id),
             )
 
-    def add_results(self, predictions: Sequence[PredictionRow], spans: Sequence[SpanRow]) -> None:
-        """Persist one batch: predictions (the first result of an item stays) and spans."""
+    def add_lengths(self, rows: Sequence[LengthRow]) -> None:
+        """Keep the lengths of prompts."""
+        with self.transaction() as connection:
+            connection.executemany(_INSERT_LENGTH, [astuple(row) for row in rows])
+
+    def add_results(
+        self,
+        predictions: Sequence[PredictionRow],
+        spans: Sequence[SpanRow],
+        work: Mapping[int, WorkRow] | None = None,
+    ) -> None:
+        """Persist one batch: predictions (the first result of an item stays), spans, and work.
+
+        ``work`` is by evaluation; what is done twice counts twice.
+        """
         now = time.time()
         by_status: dict[tuple[int, str], list[tuple[Any, ...]]] = defaultdict(list)
         for row in predictions:
@@ -272,6 +293,9 @@ class Writer:
                     (new, evaluation_id),
                 )
             connection.executemany(_INSERT_SPAN, [astuple(span) for span in spans])
+            connection.executemany(
+                _ADD_WORK, [(*astuple(row), number) for number, row in (work or {}).items()]
+            )
 
     def finish_evaluation(
         self, evaluation_id: int, state: EvaluationState, reason: str | None = None
