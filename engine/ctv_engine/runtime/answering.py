@@ -159,6 +159,7 @@ class Worker:
                     lengths = self._measure(unit.batch)
             else:
                 notes += self._self_check(unit, trace)
+                before = self._adapter.work.copy()  # a check's work is not the evaluation's
                 chunks = self._take_prepared(unit, trace)
                 self._begin_ahead(unit)
                 results = self._answer(unit, chunks, trace, send)
