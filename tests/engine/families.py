@@ -24,7 +24,7 @@ CORPUS = (
     *(f"{letter}. a {letter} square, no {letter}" for letter in "ABCDEFGH"),
 )
 HIDDEN, LAYERS, HEADS, PATCH, SIDE, POSITIONS = 32, 2, 2, 8, 32, 1024
-INITIALIZER_RANGE = 0.3
+INITIALIZER_RANGE = 0.2
 
 
 @dataclass(frozen=True)
@@ -219,10 +219,6 @@ def _gemma3() -> Parts:
         processor="Gemma3Processor",
         image_processor=Gemma3ImageProcessorPil(
             size={"height": SIDE, "width": SIDE},
-            do_pan_and_scan=True,
-            pan_and_scan_min_crop_size=16,
-            pan_and_scan_max_num_crops=3,
-            pan_and_scan_min_ratio_to_activate=1.2,
         ),
         tokenizer=tokenizer,
         template=_template(
@@ -237,18 +233,17 @@ def _gemma3() -> Parts:
 
 
 def _paligemma() -> Parts:
-    from transformers import PaliGemmaConfig, SiglipImageProcessorPil
+    from transformers import PaliGemmaConfig, PaliGemmaProcessor, SiglipImageProcessorPil
 
     tokenizer = make_tokenizer({"image_token": "<image>"})
     image_processor = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
     image_processor.image_seq_length = (SIDE // PATCH) ** 2
-    places = 1024 + 128  # locations and segments, which the processor adds to the tokenizer
-    text = _text(tokenizer, vocab_size=len(tokenizer) + places)
+    PaliGemmaProcessor(image_processor, tokenizer)  # adds its tokens for places to the tokenizer
     return Parts(
         model="PaliGemmaForConditionalGeneration",
         config=PaliGemmaConfig(
             vision_config={"model_type": "siglip_vision_model", **_vision(vision_use_head=False)},
-            text_config={"model_type": "gemma", **text},
+            text_config={"model_type": "gemma", **_text(tokenizer)},
             image_token_index=tokenizer.image_token_id,
             projection_dim=HIDDEN,
             hidden_size=HIDDEN,
@@ -403,6 +398,8 @@ def build_family(name: str, directory: Path, seed: int = 0) -> Path:
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(std=INITIALIZER_RANGE)
+        if hasattr(model.get_input_embeddings(), "embed_scale"):  # else every token repeats itself
+            model.get_input_embeddings().weight /= 4
     model.generation_config.eos_token_id = parts.tokenizer.eos_token_id
     model.generation_config.pad_token_id = parts.tokenizer.pad_token_id
     model.save_pretrained(directory)

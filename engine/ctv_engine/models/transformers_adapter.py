@@ -14,15 +14,15 @@ from PIL import Image
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ctv_engine.models.answers import ClosedAnswer, OpenAnswer, Unanswered
-from ctv_engine.models.letters import resolve_letters
+from ctv_engine.models.letters import place_of_answer, resolve_letters
 from ctv_engine.models.loading import (
     CheckpointError,
     load_model,
-    load_processor,
     make_greedy,
     refuse_non_finite,
     resolve_dtype,
 )
+from ctv_engine.models.processors import load_processor
 from ctv_engine.models.trace import Trace
 from ctv_engine.scoring.closed import LetterTokens, NonFiniteLogitsError, score_closed
 
@@ -59,6 +59,8 @@ class TransformersAdapter:
     model: Any = None
     processor: Any = None
     batchable: bool = True
+    notes: list[str] = field(default_factory=list)
+    """What a user should know of how checkpoints are run; whoever reports them clears the list."""
     _letters: dict[int, LetterTokens] = field(default_factory=dict)
     _eos: tuple[int, ...] = ()
     _processor_state: tuple[tuple[str, bytes], ...] = ()
@@ -87,7 +89,9 @@ class TransformersAdapter:
         source = self.processor_directory or directory
         state = _processor_state(source)
         if self.processor is None or state != self._processor_state:
-            self.processor = load_processor(source)
+            loaded = load_processor(source)
+            self.processor = loaded.processor
+            self.notes += [loaded.note] if loaded.note else []
             self._processor_state = state
             self._letters.clear()
         fresh = load_model(directory, resolve_dtype(self.dtype, self.device))
@@ -144,10 +148,13 @@ class TransformersAdapter:
 
     def _prepare_closed(self, questions: Sequence[Question]) -> tuple[_Prepared, LetterTokens]:
         most = max(question.options for question in questions)
-        if most not in self._letters:
-            prompt = self._render(questions[0].text)
-            self._letters[most] = resolve_letters(self.processor.tokenizer, prompt, most)
-        return self._prepare(questions), self._letters[most]
+        prepared = self._prepare(questions)
+        if most not in self._letters and prepared.kept:
+            tokenizer = self.processor.tokenizer
+            ids = prepared.inputs["input_ids"][0, -prepared.prompt_tokens[0] :].tolist()
+            place = place_of_answer(tokenizer, ids, self._render(questions[0].text))
+            self._letters[most] = resolve_letters(tokenizer, place, most)
+        return prepared, self._letters.get(most, ())
 
     @torch.inference_mode()
     def _last_logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -121,6 +121,8 @@ class Worker:
         except Exception as error:  # an unknown fault must cost this batch, not the worker
             print(f"batch {unit.batch.batch_id}: {error!r}", file=sys.stderr, flush=True)
             return UnitFailed(unit.unit_id, "batch", f"{type(error).__name__}: {_line(error)}")
+        notes += self._adapter.notes
+        self._adapter.notes.clear()
         spans = tuple(TimedSpan(s.kind, s.started_at, s.ended_at) for s in trace.spans)
         return UnitDone(unit.unit_id, results, spans, tuple(notes))
 
