@@ -21,8 +21,6 @@ from transformers.utils import is_torchvision_available
 
 from ctv_engine.models.loading import CheckpointError, first_line
 
-_READ_ERRORS = (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError)
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedProcessor:
@@ -54,7 +52,13 @@ def load_processor(directory: Path) -> LoadedProcessor:
                 " together without it, for pictures only, which Pillow resizes; install the"
                 " torchvision that belongs to your torch for pixels exactly as in training"
             )
-    except _READ_ERRORS as error:
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ImportError) or _wants_torchvision(error):
+            name = "torchvision: " if _wants_torchvision(error) else ""
+            raise CheckpointError(
+                f"the processor of {directory.name} needs a package that is not installed:"
+                f" {name}{first_line(error)}"
+            ) from error
         raise CheckpointError(
             f"no usable processor in {directory.name} ({first_line(error)});"
             " save it beside the weights or name one with --processor"
@@ -71,6 +75,10 @@ def load_processor(directory: Path) -> LoadedProcessor:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     processor.tokenizer.padding_side = "left"
     return LoadedProcessor(processor, note)
+
+
+def _wants_torchvision(error: BaseException) -> bool:
+    return not is_torchvision_available() and "torchvision" in str(error).lower()
 
 
 class _WithoutVideo:
