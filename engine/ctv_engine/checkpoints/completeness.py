@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from ctv_engine.checkpoints.shards import refusal
+
 STEP_PATTERN = re.compile(r"(?:checkpoint|ckpt|global_step|step|iter|epoch)[-_]?(\d+)")
 STATE_FILE = "trainer_state.json"
 POSITIVE_MARKERS = ("_SUCCESS", "STABLE")
@@ -88,7 +90,7 @@ def inspect(directory: Path, step: int | None) -> Inspection:
             return verdict("writing", f"{marker} says that it is still being written")
     if temporary := next((n for n in sorted(names) if ".tmp" in PurePosixPath(n).name), None):
         return verdict("writing", f"{temporary} is a file being written")
-    if sharded := _sharded(names):
+    if sharded := refusal(directory, names):
         return verdict("unusable", sharded)
     try:
         json.loads((directory / "config.json").read_bytes())
@@ -129,24 +131,6 @@ def _entries(directory: Path) -> tuple[tuple[str, int, int, int], ...]:
     if not entries and not directory.is_dir():
         raise FileNotFoundError(directory)
     return tuple(sorted(entries))
-
-
-def _sharded(names: set[str]) -> str | None:
-    if any(n.endswith(".safetensors") for n in names):
-        return None
-    if any(n.startswith("pytorch_model_fsdp") for n in names):
-        return (
-            "it holds sharded FSDP weights; merge them with `accelerate merge-weights"
-            " DIR/pytorch_model_fsdp_0 DIR` or save with FULL_STATE_DICT"
-        )
-    if any(n.split("/")[0].startswith("global_step") and "/" in n for n in names):
-        return "it holds DeepSpeed shards; convert them with `python DIR/zero_to_fp32.py DIR DIR`"
-    if any(n.startswith("pytorch_model") and n.endswith(".bin") for n in names):
-        return (
-            "its weights are pickled (pytorch_model.bin), and only safetensors are loaded;"
-            " save with safe_serialization=True"
-        )
-    return None
 
 
 def _weight_files(directory: Path, names: set[str]) -> tuple[list[str], str | None]:

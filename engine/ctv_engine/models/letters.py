@@ -8,10 +8,26 @@ from ctv_engine.scoring.closed import LetterTokens
 from ctv_engine.suite import LETTERS
 
 VARIANTS = ("{}", " {}")
+PLACE_TOKENS = 16
 
 
 class LetterError(ValueError):
     """A letter can't be read from one next-token distribution with this tokenizer."""
+
+
+def place_of_answer(tokenizer: Any, input_ids: list[int], rendered: str) -> str:
+    """Return the text right before the answer as the model sees it, at most 16 tokens of it.
+
+    A processor may add to the rendered prompt (PaliGemma's ends each with a new line), so the text
+    is read back from ``input_ids``, one prompt without padding. Where that does not give the same
+    tokens again, the rendered prompt has to do.
+    """
+    for start in range(-min(PLACE_TOKENS, len(input_ids)), 0):
+        tail = input_ids[start:]
+        text: str = tokenizer.decode(tail)
+        if tokenizer(text, add_special_tokens=False).input_ids == tail:
+            return text
+    return rendered
 
 
 def resolve_letters(tokenizer: Any, prompt: str, count: int) -> LetterTokens:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 
 logger = logging.getLogger(__name__)
 
@@ -24,38 +24,17 @@ class CheckpointError(Exception):
     """A checkpoint that can't be evaluated; the text says why."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return what another library's error says, cut to one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype | str:
     """Return the dtype for a setting: ``auto`` is the checkpoint's own on a GPU, float32 on CPU."""
     if name != "auto":
         return _DTYPES[name]
     return torch.float32 if device.type == "cpu" else "auto"
-
-
-def load_processor(directory: Path) -> Any:
-    """Load the processor of a checkpoint.
-
-    Raises:
-        CheckpointError: there is none, it can't be built, or it has no chat template.
-    """
-    try:
-        processor = AutoProcessor.from_pretrained(directory, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"no usable processor in {directory.name} ({_first_line(error)});"
-            " save it beside the weights or name one with --processor"
-        ) from error
-    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
-        kind = type(processor).__name__
-        raise CheckpointError(
-            f"{directory.name} has a {kind} but no processor for pictures and text;"
-            " save the processor beside the weights or name one with --processor"
-        )
-    if processor.chat_template is None and processor.tokenizer.chat_template is None:
-        raise CheckpointError(f"{directory.name}: its processor has no chat template")
-    if processor.tokenizer.pad_token_id is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
-    processor.tokenizer.padding_side = "left"
-    return processor
 
 
 def load_model(directory: Path, dtype: torch.dtype | str) -> Any:
@@ -80,11 +59,11 @@ def load_model(directory: Path, dtype: torch.dtype | str) -> Any:
     except (OSError, SafetensorError) as error:
         gone = "" if directory.is_dir() else " (the directory is gone)"
         raise CheckpointError(
-            f"{directory.name} can't be read{gone}: {_first_line(error)}"
+            f"{directory.name} can't be read{gone}: {first_line(error)}"
         ) from error
     except (ValueError, KeyError, RuntimeError, ImportError, json.JSONDecodeError) as error:
         raise CheckpointError(
-            f"{directory.name} is not a model that this engine can load: {_first_line(error)}"
+            f"{directory.name} is not a model that this engine can load: {first_line(error)}"
         ) from error
     for fault in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         found = report.get(fault) or ()
@@ -129,8 +108,3 @@ def make_greedy(model: Any, processor: Any) -> tuple[int, ...]:
         bos_token_id=model.generation_config.bos_token_id,
     )
     return ids
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

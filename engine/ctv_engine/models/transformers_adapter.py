@@ -15,11 +15,10 @@ from ctv_engine.models.decode import Answer, Group, StopRules, decode
 from ctv_engine.models.forward import Forward, ModelInputs, Rows
 from ctv_engine.models.input_cache import InputCache
 from ctv_engine.models.inputs import InputBuilder, Prepared, Question
-from ctv_engine.models.letters import resolve_letters
+from ctv_engine.models.letters import place_of_answer, resolve_letters
 from ctv_engine.models.loading import (
     CheckpointError,
     load_model,
-    load_processor,
     make_greedy,
     refuse_non_finite,
     resolve_dtype,
@@ -34,6 +33,7 @@ from ctv_engine.models.prefix import (
     prefill_shared,
 )
 from ctv_engine.models.processor_files import processor_digest
+from ctv_engine.models.processors import load_processor
 from ctv_engine.models.trace import Trace
 from ctv_engine.models.work import Work
 from ctv_engine.scoring.closed import LetterTokens, NonFiniteLogitsError, score_closed
@@ -82,6 +82,8 @@ class TransformersAdapter:
     processor_digest: str | None = None
     epoch: int = 0
     """Changes whenever inputs prepared before no longer fit what is resident."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should know of how checkpoints are run; whoever reports them clears the list."""
     _forward: Forward | None = None
     _letters: dict[int, LetterTokens] = field(default_factory=dict)
     _eos: tuple[int, ...] = ()
@@ -111,7 +113,9 @@ class TransformersAdapter:
         digest = processor_digest(source)
         if self.builder is None or digest != self.processor_digest:
             self.epoch += 1
-            self.builder = InputBuilder(load_processor(source), self.cache, self.work)
+            loaded = load_processor(source)
+            self.builder = InputBuilder(loaded.processor, self.cache, self.work)
+            self.notes += [loaded.note] if loaded.note else []
             self.processor_digest = digest
             self._letters.clear()
         fresh = load_model(directory, resolve_dtype(self.dtype, self.device))
@@ -240,8 +244,10 @@ class TransformersAdapter:
 
     def _letters_after(self, chunk: Chunk, row: int, most: int) -> LetterTokens:
         if most not in self._letters:
+            tokenizer = self.inputs.tokenizer
             prompt = self.inputs.render(chunk.questions[chunk.prepared.kept[row]].text)
-            self._letters[most] = resolve_letters(self.inputs.tokenizer, prompt, most)
+            place = place_of_answer(tokenizer, chunk.prepared.ids(row), prompt)
+            self._letters[most] = resolve_letters(tokenizer, place, most)
         return self._letters[most]
 
     # --- open ---------------------------------------------------------------------------------

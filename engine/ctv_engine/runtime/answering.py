@@ -172,6 +172,8 @@ class Worker:
         except Exception as error:  # an unknown fault must cost this batch, not the worker
             print(f"batch {unit.batch.batch_id}: {error!r}", file=sys.stderr, flush=True)
             return UnitFailed(unit.unit_id, "batch", f"{type(error).__name__}: {line_of(error)}")
+        notes += self._adapter.notes
+        self._adapter.notes.clear()
         cache = self._adapter.cache
         if cache is not None and cache.fault:
             notes.append(cache.fault)

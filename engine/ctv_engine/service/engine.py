@@ -100,6 +100,7 @@ class Engine:
         self._version = version_of("ctv-tui") or "unknown"
         self._workers: dict[int, _Worker] = {}
         self._strikes: dict[str, int] = {}
+        self._told: set[str] = set()
         self._sightings: deque[Sighting] = deque()
         self._seen: queue.SimpleQueue[list[Sighting]] = queue.SimpleQueue()
         self._outbox: deque[Callable[[], None]] = deque()
@@ -229,9 +230,15 @@ class Engine:
             self._evaluations.take(unit, worker_id, message)
             self._finish_soon(unit)
             for note in message.notes:
-                self._ledger.event("warning", "self-check", note, unit.checkpoint.checkpoint_id)
+                self._tell(note, unit)
         self._strikes.pop(worker.device, None)
         worker.unit = None
+
+    def _tell(self, note: str, unit: Unit) -> None:
+        """Store what several workers may find out, once."""
+        if note not in self._told:
+            self._told.add(note)
+            self._ledger.event("warning", "model", note, unit.checkpoint.checkpoint_id)
 
     def _on_failed(self, worker_id: int, worker: _Worker, message: UnitFailed) -> None:
         unit = self._evaluations.scheduler.unit(message.unit_id)

@@ -342,49 +342,6 @@ def test_half_written(
         assert word in (found.reason or "")
 
 
-UNUSABLE: list[tuple[str, Callable[[Path], None], tuple[str, ...]]] = [
-    (
-        "sharded FSDP",
-        put("pytorch_model_fsdp_0/.metadata"),
-        ("sharded FSDP weights", "accelerate merge-weights", "FULL_STATE_DICT"),
-    ),
-    (
-        "FSDP in one file a rank",
-        put("pytorch_model_fsdp_rank0.bin"),
-        ("sharded FSDP weights", "accelerate merge-weights"),
-    ),
-    (
-        "DeepSpeed",
-        both(put("global_step10/mp_rank_00_model_states.pt"), put("latest", "global_step10")),
-        ("DeepSpeed shards", "zero_to_fp32.py"),
-    ),
-    (
-        "pickled",
-        put("pytorch_model.bin"),
-        ("pickled", "only safetensors are loaded", "safe_serialization=True"),
-    ),
-    (
-        "pickled shards",
-        put("pytorch_model-00001-of-00002.bin"),
-        ("pickled", "safe_serialization=True"),
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"), [(c, w) for _, c, w in UNUSABLE], ids=[name for name, *_ in UNUSABLE]
-)
-def test_weights_of_another_kind_are_refused_with_the_way_out(
-    directory: Path, change: Callable[[Path], None], words: tuple[str, ...]
-) -> None:
-    drop("model.safetensors")(directory)
-    change(directory)
-    found = inspect(directory, STEP)
-    assert found.verdict == "unusable"
-    for word in words:
-        assert word in (found.reason or "")
-
-
 # --- changes ------------------------------------------------------------------------------------
 
 
