@@ -35,7 +35,8 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
         questions: closed and open forms; two of different length at least, two about one picture.
     """
     abilities = adapter.abilities
-    abilities.batch = abilities.share = abilities.stepwise = True
+    abilities.checked = abilities.batch = abilities.share = True
+    adapter.epoch += 1
     builder, forward = adapter.inputs, adapter.forward
     kind = type(forward.model).__name__
     notes: list[str] = []
@@ -44,6 +45,7 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
     alone = [adapter.prepare([question], 1)[0] for question in questions]
     alone = [chunk for chunk in alone if chunk.prepared.kept]
     if not alone:
+        abilities.batch = abilities.share = False
         return notes
     asked = [chunk.questions[0] for chunk in alone]
     reference = torch.cat(

@@ -44,11 +44,17 @@ OpenOutcome = OpenAnswer | Unanswered
 
 @dataclass
 class Abilities:
-    """Which shortcuts are proven for the resident architecture; the self-check decides."""
+    """Which shortcuts are proven for the resident architecture: the self-check's to say.
 
-    batch: bool = True
-    share: bool = True
-    stepwise: bool = True
+    ``batch``: several prompts in one padded forward. ``share``: one prefill for what prompts about
+    a picture have in common. ``stepwise``: the decode loop of our own. ``checked``: whether the
+    self-check has had its say.
+    """
+
+    checked: bool = False
+    batch: bool = False
+    share: bool = False
+    stepwise: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class TransformersAdapter:
         digest = processor_digest(source)
         if self.builder is None or digest != self.processor_digest:
             self.epoch += 1
+            self.abilities = Abilities()
             loaded = load_processor(source)
             self.builder = InputBuilder(loaded.processor, self.cache, self.work)
             self.notes += [loaded.note] if loaded.note else []
@@ -128,6 +135,7 @@ class TransformersAdapter:
             self.model.generation_config = fresh.generation_config
         else:
             self.epoch += 1
+            self.abilities = Abilities()
             self.model = self._forward = None
             self.model = _own_memory(fresh.to(self.device))
             self._forward = Forward(self.model, self.work)

@@ -89,7 +89,6 @@ class Worker:
         )
         self._batch_tokens = settings.batch_tokens
         self._resident: str | None = None
-        self._checked: type | None = None
         self._out_of_memory = torch.OutOfMemoryError
         self._synchronise = (
             (lambda: None) if kind == "cpu" else lambda: torch.cuda.synchronize(device)
@@ -212,16 +211,13 @@ class Worker:
         """Prove once per architecture which shortcuts answer as the plain path does."""
         from ctv_engine.models.self_check import self_check
 
-        kind = type(self._adapter.model)
-        if self._checked is kind:
+        if self._adapter.abilities.checked:
             return []
         batch = unit.probe or unit.batch
         closed = all(item.gold_index is not None for item in batch.items)
         asked = questions(batch, ("closed", "open") if closed else ("open",))
         with trace.span("load"):
-            notes = self_check(self._adapter, asked)
-        self._checked = kind
-        return notes
+            return self_check(self._adapter, asked)
 
     # --- answers ------------------------------------------------------------------------------
 
