@@ -23,6 +23,7 @@ COMMANDS = {
     "watch": "Score every checkpoint of a training run and follow it live.",
     "eval": "Score checkpoints once and print a table.",
     "demo": "Train a tiny VLM here and watch it being validated.",
+    "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
     "status": "Say what the engine of a database is doing.",
     "stop": "End the engine of a database gracefully.",
 }

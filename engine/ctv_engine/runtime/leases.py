@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from ctv_engine.runtime.costs import Estimate, Ratio
@@ -43,16 +44,18 @@ class Overdue:
 class Lease:
     """A unit in a worker's hands. ``twin`` is the unit of the other copy, where there is one.
 
-    A ``void`` lease is one whose result nobody waits for any more; its worker is still busy.
+    A worker runs its units in the order in which it got them; a unit that waits behind another has
+    not ``began``. A ``void`` lease is one whose result nobody waits for any more; its worker is
+    still busy.
     """
 
     unit: Unit
     estimate: Estimate
     worker_id: int
-    began: float
     loads: bool
-    predicted_s: float | None
-    deadline: float
+    began: float | None = None
+    predicted_s: float | None = None
+    deadline: float = math.inf
     copied: bool = False
     twin: int | None = None
     void: bool = False
@@ -64,7 +67,7 @@ class _Worker:
     heard_at: float
     ready_by: float | None
     resident: str | None = None
-    held: set[int] = field(default_factory=set)
+    held: dict[int, Lease] = field(default_factory=dict)
 
 
 class LeaseBook:
@@ -74,12 +77,17 @@ class LeaseBook:
     count against nobody: they are taken out of every comparison.
     """
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(
+        self, patience: Patience, expected_s: Callable[[Estimate], float | None] = lambda _: None
+    ) -> None:
+        """Make an empty book; ``expected_s`` tells how long a unit's device work should take."""
         self._patience = patience
+        self._expected_s = expected_s
         self._workers: dict[int, _Worker] = {}
         self._leases: dict[int, Lease] = {}
         self._late_heap: list[tuple[float, int]] = []
         self._late: dict[int, dict[int, Lease]] = {}
+        self._unpredicted: dict[int, Lease] = {}
         self._loading_s: float | None = None
         self._elapsed = Ratio()
         self._paused_s = 0.0
@@ -88,9 +96,9 @@ class LeaseBook:
     # --- workers ------------------------------------------------------------------------------
 
     @property
-    def workers(self) -> list[int]:
+    def workers(self) -> Collection[int]:
         """The workers that are known, oldest first."""
-        return list(self._workers)
+        return self._workers.keys()
 
     def join(self, worker_id: int, now: float) -> None:
         """Note that a worker is being started."""
@@ -112,7 +120,7 @@ class LeaseBook:
     def leave(self, worker_id: int) -> list[Lease]:
         """Forget a worker; return the leases that it held."""
         worker = self._workers.pop(worker_id, None)
-        held = sorted(worker.held) if worker else []
+        held = list(worker.held) if worker else []
         return [lease for unit_id in held if (lease := self._forget(unit_id))]
 
     def device_kind(self, worker_id: int) -> str:
@@ -122,28 +130,41 @@ class LeaseBook:
 
     # --- leases -------------------------------------------------------------------------------
 
-    def grant(
-        self, unit: Unit, estimate: Estimate, worker_id: int, expected_s: float | None, now: float
-    ) -> Lease:
-        """Write down that a worker has a unit whose device work should take ``expected_s``."""
+    def grant(self, unit: Unit, estimate: Estimate, worker_id: int, now: float) -> Lease:
+        """Write down that a worker has a unit."""
         worker = self._worker(worker_id, now)
-        now -= self._paused_s
         loads = worker.resident != unit.checkpoint.digest
         worker.resident = unit.checkpoint.digest
-        predicted_s = self._predict(expected_s, loads)
-        least_s = self._patience.hang_s
-        allowed_s = (
-            UNKNOWN_FACTOR * least_s
-            if predicted_s is None
-            else max(least_s, DEADLINE_FACTOR * predicted_s)
-        )
-        lease = Lease(unit, estimate, worker_id, now, loads, predicted_s, now + allowed_s)
+        lease = Lease(unit, estimate, worker_id, loads)
         self._leases[unit.unit_id] = lease
-        worker.held.add(unit.unit_id)
-        if predicted_s is not None:
-            late_at = now + LATE_FLOOR_S + LATE_FACTOR * predicted_s
-            heapq.heappush(self._late_heap, (late_at, unit.unit_id))
+        worker.held[unit.unit_id] = lease
+        if len(worker.held) == 1:
+            self._begin(lease, now - self._paused_s)
         return lease
+
+    def _begin(self, lease: Lease, at: float) -> None:
+        lease.began = at
+        self._predict(lease)
+        least_s = self._patience.hang_s
+        lease.deadline = at + (
+            UNKNOWN_FACTOR * least_s
+            if lease.predicted_s is None
+            else max(least_s, DEADLINE_FACTOR * lease.predicted_s)
+        )
+
+    def _predict(self, lease: Lease) -> None:
+        """Say when a unit becomes late, now or as soon as enough has been measured."""
+        unit_id = lease.unit.unit_id
+        expected_s = self._expected_s(lease.estimate)
+        if lease.began is None or expected_s is None or (lease.loads and self._loading_s is None):
+            self._unpredicted[unit_id] = lease
+            return
+        self._unpredicted.pop(unit_id, None)
+        lease.predicted_s = expected_s * max(1.0, self._elapsed.value or 1.0)
+        if lease.loads:
+            lease.predicted_s += self._loading_s or 0.0
+        late_at = lease.began + LATE_FLOOR_S + LATE_FACTOR * lease.predicted_s
+        heapq.heappush(self._late_heap, (late_at, unit_id))
 
     def get(self, unit_id: int) -> Lease | None:
         """Return a lease."""
@@ -158,30 +179,32 @@ class LeaseBook:
         lease.void = True
         self._not_late(lease)
 
-    def end(self, unit_id: int) -> Lease | None:
-        """Take a lease back."""
+    def end(self, unit_id: int, now: float) -> Lease | None:
+        """Take a lease back; what the worker holds behind it begins."""
         lease = self._forget(unit_id)
         if lease is not None:
-            self._workers[lease.worker_id].held.discard(unit_id)
+            held = self._workers[lease.worker_id].held
+            del held[unit_id]
+            if held and (following := next(iter(held.values()))).began is None:
+                self._begin(following, now - self._paused_s)
         return lease
 
     def measure(self, lease: Lease, device_s: float, now: float) -> None:
         """Learn from a finished unit how its time passes beside the device's work."""
+        if lease.began is None:
+            return
         elapsed_s = now - self._paused_s - lease.began
         if lease.loads:
             beside_s = max(0.0, elapsed_s - device_s)
             self._loading_s = max(beside_s, self._loading_s or 0.0)
         else:
             self._elapsed.add(elapsed_s, device_s)
-
-    def _predict(self, expected_s: float | None, loads: bool) -> float | None:
-        if expected_s is None or (loads and self._loading_s is None):
-            return None
-        per_device_s = max(1.0, self._elapsed.value or 1.0)
-        return expected_s * per_device_s + (self._loading_s or 0.0 if loads else 0.0)
+        for waiting in list(self._unpredicted.values()):
+            self._predict(waiting)
 
     def _forget(self, unit_id: int) -> Lease | None:
         lease = self._leases.pop(unit_id, None)
+        self._unpredicted.pop(unit_id, None)
         if lease is not None:
             self._not_late(lease)
         return lease
@@ -245,9 +268,8 @@ class LeaseBook:
             return f"no heartbeat for {now - worker.heard_at:.0f} s"
         if worker.ready_by is not None and now > worker.ready_by:
             return f"not ready after {self._patience.hang_s:.0f} s"
-        for unit_id in worker.held:
-            lease = self._leases[unit_id]
-            if now > lease.deadline:
+        for lease in worker.held.values():
+            if lease.began is not None and now > lease.deadline:
                 spent_s, batch = now - lease.began, lease.unit.batch.batch_id
                 expected = (
                     "" if lease.predicted_s is None else f", expected {lease.predicted_s:.1f} s"

@@ -27,6 +27,8 @@ def cut_batches(
     token_budget: int,
     max_rows: int,
     rows: Sequence[int] | None = None,
+    tail_share: float = TAIL_SHARE,
+    tail_fineness: int = TAIL_FINENESS,
 ) -> list[list[int]]:
     """Cut units into batches of similar length, the longest first, small ones at the end.
 
@@ -35,6 +37,8 @@ def cut_batches(
         token_budget: the most tokens of a batch, padding included; a longer unit stands alone.
         max_rows: the most rows of a batch.
         rows: rows of each unit, 1 if not given; a unit is never divided.
+        tail_share: share of the work, the shortest of it, that is cut into small batches.
+        tail_fineness: how many times smaller these are.
 
     Returns:
         Indices into ``tokens``; every index once.
@@ -47,12 +51,12 @@ def cut_batches(
     counts = rows if rows is not None else [1] * len(tokens)
     order = sorted(range(len(tokens)), key=lambda index: (-tokens[index], index))
     left = sum(tokens[index] * counts[index] for index in order)
-    tail = left * TAIL_SHARE
+    tail = left * tail_share
     batches: list[list[int]] = []
     batch: list[int] = []
     height = widest = 0
     for index in order:
-        fineness = TAIL_FINENESS if left <= tail else 1
+        fineness = tail_fineness if left <= tail else 1
         if batch and (
             (height + counts[index]) * widest > max(1, token_budget // fineness)
             or height + counts[index] > max(1, max_rows // fineness)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -83,7 +83,7 @@ class StridedShards:
     """
 
     def __init__(
-        self, batches: Iterable[Pending], workers: Callable[[], Sequence[int]] = tuple
+        self, batches: Iterable[Pending], workers: Callable[[], Collection[int]] = tuple
     ) -> None:
         self._workers = workers
         by_dataset: dict[str, list[Pending]] = {}

@@ -1,0 +1,167 @@
+"""`ctv-tui simulate` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctv_engine.store.rows import DatasetRow, ItemRow, Mode, PredictionRow
+from ctv_engine.store.writer import Writer
+
+
+def simulate(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ctv_tui", "simulate", *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        env={**os.environ, **env},
+        check=False,
+    )
+
+
+def results(*arguments: str) -> list[dict[str, Any]]:
+    done = simulate(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)["results"]
+    return found
+
+
+SECONDS = (4.0, 3.0, 2.0, 1.0)
+
+
+def write_run(path: Path, *, finished: bool = True, failed: int = 0) -> Path:
+    """Two checkpoints, closed and open; batch n has two items of n-th of SECONDS together."""
+    writer = Writer(path)
+    ids = writer.add_suite(
+        "s",
+        [DatasetRow("d", "exact_match", 8)],
+        [ItemRow("d", str(n), "q", '["a"]', 0, "[]", "i", "x") for n in range(8)],
+    )
+    run_id = writer.open_run(
+        name="r",
+        checkpoint_dir="/r",
+        suite_digest="s",
+        gold_digest=None,
+        config_json="{}",
+        versions_json="{}",
+        host="h",
+    )
+    worker = writer.add_worker(run_id, "h", "cpu:0")
+    modes: tuple[Mode, ...] = ("closed", "open")
+    for step in (1, 2):
+        checkpoint = writer.add_checkpoint(run_id, step, f"/r/{step}", float(step))
+        for mode in modes:
+            evaluation = writer.add_evaluation(checkpoint, mode, "queue", 8)
+            rows = [
+                PredictionRow(
+                    evaluation_id=evaluation,
+                    item_id=ids["d", str(n)],
+                    permutation=0,
+                    worker_id=worker,
+                    batch_id=n // 2,
+                    attempt=1,
+                    status="failed" if n < failed else "ok",
+                    prompt_tokens=100,
+                    prefill_s=None if n < failed else SECONDS[n // 2] / 2 / (2 // step),
+                    decode_s=None if mode == "closed" or n < failed else 1.0,
+                )
+                for n in range(8)
+            ]
+            writer.add_results(rows, [])
+            if finished:
+                writer.finish_evaluation(evaluation, "done")
+    writer.close()
+    return path
+
+
+def test_recorded_costs_on_other_numbers_of_gpus(tmp_path: Path) -> None:
+    """4 + 1 against 3 + 2 seconds; the open task takes 2 s more per batch."""
+    db = write_run(tmp_path / "run.db")
+    found = results("--db", str(db), "--gpus", "1,2", "--schedule", "queue")
+    short = [(r["gpus"], r["mode"], r["makespan_s"], r["ideal_s"], r["tail_s"]) for r in found]
+    assert short == [
+        (1, "closed", 10.0, 10.0, 0.0),
+        (1, "open", 18.0, 18.0, 0.0),
+        (2, "closed", 5.0, 5.0, 0.0),
+        (2, "open", 9.0, 9.0, 0.0),
+    ]
+    assert all(row["idle_fraction"] == pytest.approx(0) for row in found)
+    assert {row["schedule"] for row in found} == {"queue"}
+
+
+def test_both_schedules_unless_one_is_asked_for(tmp_path: Path) -> None:
+    db = write_run(tmp_path / "run.db")
+    static = [r for r in results("--db", str(db), "--gpus", "2") if r["schedule"] == "static"]
+    assert [(r["mode"], r["makespan_s"]) for r in static] == [("closed", 6.0), ("open", 10.0)]
+    assert static[0]["idle_fraction"] == pytest.approx(2 / 12)
+
+
+def test_the_table_names_the_source_of_its_costs(tmp_path: Path) -> None:
+    db = write_run(tmp_path / "run.db", failed=1)
+    done = simulate(CTV_TUI_DB=str(db), CTV_TUI_GPUS="2")
+    assert done.returncode == 0, done.stderr
+    assert f"costs: recorded in {db}" in done.stdout
+    assert "closed: step 2, 7 items, 1 items without times left out" in done.stdout
+    assert "ordered by the times of step 1" in done.stdout
+
+
+def test_the_time_line(tmp_path: Path) -> None:
+    db = write_run(tmp_path / "run.db")
+    arguments = ("--db", str(db), "--gpus", "2", "--schedule", "static", "--timeline")
+    (closed, _) = results(*arguments)
+    assert closed["timeline"][1] == [
+        {"began_s": 0.0, "ended_s": 3.0, "batch_id": 1},
+        {"began_s": 3.0, "ended_s": 4.0, "batch_id": 3},
+    ]
+    lines = simulate(*arguments).stdout.splitlines()
+    axis = lines.index("closed, static, 2 GPUs: 0 to 10.0 s")
+    assert lines[axis + 1] == "   0 " + 36 * "█"
+    assert lines[axis + 2] == "   1 " + 24 * "█" + 12 * "░"
+
+
+def test_a_stated_cost_model_says_that_nothing_was_measured() -> None:
+    done = simulate("--cost-model", "a100-7b", "--gpus", "16", "--json")
+    document = json.loads(done.stdout)
+    assert "stated cost model" in document["source"]
+    assert "not measured" in document["source"]
+    assert any("2,230 items" in note for note in document["notes"])
+    shapes = {(row["mode"], row["schedule"]) for row in document["results"]}
+    assert shapes == {(m, s) for m in ("closed", "open") for s in ("queue", "static")}
+    by_shape = {(row["mode"], row["schedule"]): row for row in document["results"]}
+    assert by_shape["closed", "queue"]["idle_fraction"] <= 0.005
+    assert by_shape["open", "queue"]["idle_fraction"] <= 0.07
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["--gpus", "0"], 2, "'0' is not a number of GPUs"),
+        (["--gpus", "16,x"], 2, "'x' is not a number of GPUs"),
+        (["--gpus", "16,,4"], 2, "'' is not a number of GPUs"),
+        (["--gpus", "99999999"], 2, "from 1 to 4096"),
+        (["--cost-model", "h100"], 2, "'h100' is not one of"),
+        (["--schedule", "random"], 2, "'random' is not one of"),
+        (["--cost-model", "a100-7b", "--db", "{tmp}/run.db"], 2, "not both"),
+        (["--db", "{tmp}/none.db"], 3, "no such database"),
+        (["--db", "{tmp}/text.db"], 3, "not an SQLite database"),
+        (["--db", "{tmp}/unfinished.db"], 3, "no finished evaluation"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    tmp_path: Path, arguments: list[str], status: int, words: str
+) -> None:
+    (tmp_path / "text.db").write_text("hello, this is no database at all" * 100)
+    write_run(tmp_path / "unfinished.db", finished=False)
+    done = simulate(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert done.returncode == status
+    assert words in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
