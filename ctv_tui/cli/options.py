@@ -69,7 +69,7 @@ def engine_options(command: F) -> F:
             option(
                 "--batch-tokens",
                 env="BATCH_TOKENS",
-                default=16384,
+                default=8192,
                 show_default=True,
                 type=click.IntRange(min=1),
                 help="Most prompt tokens per forward, image tokens and padding included.",

@@ -40,7 +40,7 @@ class Settings:
     devices: str = "auto"
     dtype: Dtype = "auto"
     batch_size: int = 32
-    batch_tokens: int = 16384
+    batch_tokens: int = 8192
     pairing: bool = True
     schedule: Schedule = "queue"
     cache_gb: float = 20.0

@@ -51,7 +51,7 @@ class WorkerSettings:
     dtype: str
     processor: Path | None
     slots: int = 32
-    batch_tokens: int = 16384
+    batch_tokens: int = 8192
     cache_directory: Path | None = None
     cache_bytes: int = 0
 

@@ -17,6 +17,11 @@ TAIL_SHARE = 0.25
 TAIL_FINENESS = 4
 """How many times smaller the batches of the tail are."""
 
+OPEN_ROUNDS = 3
+"""How many times an open batch fills its decode slots: a large one refills them most evenly."""
+OPEN_TAIL_SHARE, OPEN_TAIL_ROWS = 0.06, 2
+"""The end of an open plan: as an answer's length is unknown, only tiny batches level it out."""
+
 Lengths = Mapping[tuple[str, str], int]
 """Prompt tokens, image tokens included, by (dataset, key)."""
 
@@ -71,6 +76,24 @@ def cut_batches(
     return [*batches, batch] if batch else batches
 
 
+def cut_open(
+    tokens: Sequence[int], *, slots: int, rows: Sequence[int] | None = None
+) -> list[list[int]]:
+    """Cut units whose answers are decoded in ``slots`` rows; else as :func:`cut_batches`.
+
+    There is no bound on tokens: prompts are prefilled as slots become free, a few at a time.
+    """
+    most = OPEN_ROUNDS * slots
+    return cut_batches(
+        tokens,
+        token_budget=most * max(tokens, default=1),
+        max_rows=most,
+        rows=rows,
+        tail_share=OPEN_TAIL_SHARE,
+        tail_fineness=max(1, most // OPEN_TAIL_ROWS),
+    )
+
+
 def padding_share(batches: Sequence[Batch]) -> float:
     """Return the share of padding among the tokens that the batches put through the model."""
     processed = sum(max(batch.tokens) * len(batch.tokens) for batch in batches)
@@ -112,11 +135,11 @@ def plan(
     for kind in sorted(kinds):
         groups = list(kinds[kind].values())
         widths = [max(lengths[item.dataset, item.key] for item in group) for group in groups]
-        for indices in cut_batches(
-            widths,
-            token_budget=token_budget,
-            max_rows=max_rows,
-            rows=[len(group) for group in groups],
+        heights = [len(group) for group in groups]
+        for indices in (
+            cut_batches(widths, token_budget=token_budget, max_rows=max_rows, rows=heights)
+            if task == "closed"
+            else cut_open(widths, slots=max_rows, rows=heights)
         ):
             items = tuple(item for index in indices for item in groups[index])
             batches.append(

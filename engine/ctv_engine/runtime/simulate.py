@@ -16,7 +16,7 @@ from ctv_engine.runtime.costs import CostModel, Name
 from ctv_engine.runtime.messages import Batch, Checkpoint, Task, Unit
 from ctv_engine.runtime.schedule import Scheduler
 from ctv_engine.runtime.waiting import Schedule
-from ctv_engine.suite import Item
+from ctv_engine.suite import Dataset, Item
 
 _CHECKPOINT = Checkpoint(1, 1, Path(), "simulated")
 
@@ -69,10 +69,8 @@ def stand_in(batch_id: int, names: Sequence[Name], tokens: Sequence[int], cap: i
     return Batch(
         batch_id=batch_id,
         items=items,
-        texts=("",) * len(items),
+        datasets=tuple(Dataset(dataset, "exact_match", cap) for dataset, _ in names),
         suite_directory=Path(),
-        metric="exact_match",
-        max_new_tokens=cap,
         tokens=tuple(tokens),
     )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ctv_engine.runtime.costs import Name
-from ctv_engine.runtime.plan import cut_batches
+from ctv_engine.runtime.plan import cut_batches, cut_open
 from ctv_engine.runtime.simulate import Workload, stand_in
 from ctv_engine.runtime.waiting import Schedule
 
@@ -37,10 +37,7 @@ VISUAL_MEDIAN, VISUAL_SIGMA, VISUAL_RANGE = 1200.0, 0.25, (256, 2560)
 TEXT_RANGE = (60, 240)
 PEAK_FLOPS, MFU = 312e12, 0.55
 STEP_S, SLOTS = 0.032, 32
-CLOSED_TOKENS, CLOSED_ROWS = 8192, 16
-OPEN_ROWS, OPEN_TAIL_SHARE, OPEN_TAIL_FINENESS = 150, 0.06, 75
-"""An open unit is as costly as its longest answer, so few large units waste least of the device;
-the last ones of two items level what the run-on answers leave uneven."""
+BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +168,12 @@ def _cuts(
     if model == "a100-7b-batch1":
         return [[index] for index in range(len(items))]
     tokens = [item.tokens for item in items]
-    if schedule == "queue" and mode == "closed":
-        return cut_batches(tokens, token_budget=CLOSED_TOKENS, max_rows=CLOSED_ROWS)
     if schedule == "queue":
-        return cut_batches(
-            tokens,
-            token_budget=OPEN_ROWS * max(tokens),
-            max_rows=OPEN_ROWS,
-            tail_share=OPEN_TAIL_SHARE,
-            tail_fineness=OPEN_TAIL_FINENESS,
-        )
+        if mode == "closed":
+            return cut_batches(tokens, token_budget=BATCH_TOKENS, max_rows=SLOTS)
+        return cut_open(tokens, slots=SLOTS)
     mean = sum(tokens) / len(tokens)
-    height = max(1, round(CLOSED_TOKENS / mean)) if mode == "closed" else SLOTS
+    height = max(1, round(BATCH_TOKENS / mean)) if mode == "closed" else SLOTS
     cuts: list[list[int]] = []
     start = 0
     for _, count, _ in DATASETS:

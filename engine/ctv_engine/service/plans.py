@@ -14,8 +14,6 @@ from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
 
 MEASURE_ITEMS = 32
-OPEN_ROUNDS = 4
-"""How many times its decode slots an open batch fills: refilling needs something to refill with."""
 UNKNOWN_TOKENS = 1
 """Length of a prompt whose picture can't be decoded; its row will say so."""
 
@@ -61,10 +59,8 @@ class Plans:
         """
         key = (suite.digest, processor, task)
         if key not in self._batches:
-            rows, budget = self._settings.batch_size, self._settings.batch_tokens
             known = self._known(suite, processor)
             forms: tuple[Task, ...] = ("closed", "open") if task == "pair" else (task,)
-            rounds = 1 if task == "closed" else OPEN_ROUNDS
             self._batches[key] = plan(
                 suite,
                 task,
@@ -75,8 +71,8 @@ class Plans:
                     )
                     for item in suite.items
                 },
-                token_budget=rounds * budget,
-                max_rows=rounds * rows,
+                token_budget=self._settings.batch_tokens,
+                max_rows=self._settings.batch_size,
                 by_dataset=self._settings.schedule == "static",
             )
         return self._batches[key]
