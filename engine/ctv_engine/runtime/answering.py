@@ -94,33 +94,31 @@ class Worker:
             (lambda: None) if kind == "cpu" else lambda: torch.cuda.synchronize(device)
         )
         self._inputs = ThreadPoolExecutor(1, thread_name_prefix="inputs")
-        self._ahead: tuple[tuple[Task, Batch], Future[tuple[int, list[Chunk]] | None]] | None = None
+        self._ahead: dict[int, Future[tuple[int, list[Chunk]] | None]] = {}
 
     # --- the next unit's inputs, while this one runs ------------------------------------------
 
-    def _begin_ahead(self, unit: Unit) -> None:
-        """Begin to make the inputs of the unit that will probably be next, in another thread."""
-        if unit.ahead is not None and unit.task != "measure":
-            self._ahead = (
-                (unit.task, unit.ahead),
-                self._inputs.submit(self._prepare_ahead, unit.task, unit.ahead),
-            )
+    def expect(self, unit: Unit) -> None:
+        """Begin to make a unit's inputs in another thread; :meth:`run` follows in time."""
+        if unit.task != "measure":
+            self._ahead[unit.unit_id] = self._inputs.submit(self._prepare_ahead, unit)
 
-    def _prepare_ahead(self, task: Task, batch: Batch) -> tuple[int, list[Chunk]] | None:
+    def _prepare_ahead(self, unit: Unit) -> tuple[int, list[Chunk]] | None:
         epoch = self._adapter.epoch
+        if unit.checkpoint.processor != self._adapter.processor_digest:
+            return None
         try:
-            return epoch, self._prepare(task, batch)
+            return epoch, self._prepare(unit.task, unit.batch)
         except Exception:  # the same fault will show, with a place to report it, when the unit runs
             return None
 
     def _take_prepared(self, unit: Unit, trace: Trace) -> list[Chunk]:
         """Return the unit's inputs; what the device waits for them is a span of its own."""
-        ahead, self._ahead = self._ahead, None
+        ahead = self._ahead.pop(unit.unit_id, None)
         with trace.span("input"):
-            if ahead is not None and ahead[0] == (unit.task, unit.batch):
-                prepared = ahead[1].result()
-                if prepared is not None and prepared[0] == self._adapter.epoch:
-                    return prepared[1]
+            prepared = ahead.result() if ahead is not None else None
+            if prepared is not None and prepared[0] == self._adapter.epoch:
+                return prepared[1]
             return self._prepare(unit.task, unit.batch)
 
     def _prepare(self, task: Task, batch: Batch) -> list[Chunk]:
@@ -160,9 +158,9 @@ class Worker:
                 notes += self._self_check(unit, trace)
                 before = self._adapter.work.copy()  # a check's work is not the evaluation's
                 chunks = self._take_prepared(unit, trace)
-                self._begin_ahead(unit)
                 results = self._answer(unit, chunks, trace, send)
         except CheckpointError as error:
+            self._ahead.pop(unit.unit_id, None)
             return UnitFailed(unit.unit_id, "checkpoint", str(error))
         except LetterError as error:
             return UnitFailed(unit.unit_id, "evaluation", str(error))

@@ -65,8 +65,6 @@ class Unit:
     losses: int = 0
     probe: Batch | None = None
     """Items on which a worker that meets this architecture first proves its shortcuts."""
-    ahead: Batch | None = None
-    """What the worker will probably do next: its inputs can be made while this unit runs."""
 
 
 @dataclass(frozen=True, slots=True)

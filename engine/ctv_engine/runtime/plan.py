@@ -17,9 +17,9 @@ TAIL_SHARE = 0.25
 TAIL_FINENESS = 4
 """How many times smaller the batches of the tail are."""
 
-OPEN_ROUNDS = 3
+OPEN_ROUNDS = 4
 """How many times an open batch fills its decode slots: a large one refills them most evenly."""
-OPEN_TAIL_SHARE, OPEN_TAIL_ROWS = 0.06, 2
+OPEN_TAIL_SHARE, OPEN_TAIL_ROWS = 0.08, 2
 """The end of an open plan: as an answer's length is unknown, only tiny batches level it out."""
 
 Lengths = Mapping[tuple[str, str], int]

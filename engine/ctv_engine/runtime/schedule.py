@@ -178,7 +178,6 @@ class Scheduler:
             attempt=pending.attempt,
             losses=pending.losses,
             probe=work.probe,
-            ahead=work.waiting.peek(worker_id, max(0, len(self._book.workers) - 1)),
         )
         work.leased += 1
         self._book.grant(unit, pending.estimate, worker_id, now)

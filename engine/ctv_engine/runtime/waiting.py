@@ -40,9 +40,6 @@ class Waiting(Protocol):
         ``under_way`` is how many units of the evaluation are leased.
         """
 
-    def peek(self, worker_id: int, turns: int) -> Batch | None:
-        """Return what the worker will probably be given next, after ``turns`` other batches."""
-
     def leave(self, worker_id: int) -> None:
         """Note that a worker is gone."""
 
@@ -66,10 +63,6 @@ class LongestFirst:
     def take(self, worker_id: int, under_way: int) -> Pending | None:
         """Return the most urgent batch, whoever asks."""
         return self._queue.popleft() if self._queue else None
-
-    def peek(self, worker_id: int, turns: int) -> Batch | None:
-        """Return what will be due after ``turns`` batches more, when this worker may come again."""
-        return self._queue[turns].batch if turns < len(self._queue) else None
 
     def leave(self, worker_id: int) -> None:
         """Change nothing: no batch belongs to a worker before it is leased."""
@@ -112,11 +105,6 @@ class StridedShards:
             return None
         self._count -= 1
         return mine.popleft()
-
-    def peek(self, worker_id: int, turns: int) -> Batch | None:
-        """Return the next batch of the worker's own shard."""
-        mine = self._shards.get(worker_id)
-        return mine[0].batch if mine else None
 
     def leave(self, worker_id: int) -> None:
         """Hand a dead worker's shard to the survivors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 import time
@@ -27,12 +28,25 @@ def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
         pipe.send(WorkerLost(f"{settings.device} can't be used: {line_of(error)}"))
         return
     pipe.send(WorkerReady(worker.gpu_uuid))
+    units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+    threading.Thread(target=_take_in, args=(pipe, worker, units), daemon=True).start()
+    while (unit := units.get()) is not None:
+        try:
+            pipe.send(worker.run(unit, pipe.send))
+        except OSError:
+            return
+
+
+def _take_in(pipe: Connection, worker: Worker, units: queue.SimpleQueue[Unit | None]) -> None:
+    """Queue units as they arrive, and have their inputs made while others run."""
     while True:
         try:
             unit: Unit = pipe.recv()
-            pipe.send(worker.run(unit, pipe.send))
         except (EOFError, OSError):
+            units.put(None)
             return
+        worker.expect(unit)
+        units.put(unit)
 
 
 def _end_with_parent(parent: int) -> None:
