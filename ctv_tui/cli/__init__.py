@@ -24,6 +24,7 @@ COMMANDS = {
     "eval": "Score checkpoints once and print a table.",
     "demo": "Train a tiny VLM here and watch it being validated.",
     "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
+    "verify": "Compare the fast paths with plain forwards on a checkpoint.",
     "status": "Say what the engine of a database is doing.",
     "stop": "End the engine of a database gracefully.",
 }

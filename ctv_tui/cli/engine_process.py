@@ -39,6 +39,15 @@ class CommandError(click.ClickException):
         return self._status
 
 
+def require_engine() -> None:
+    """Raise :class:`CommandError` if the engine's packages are not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"the engine needs {', '.join(missing)}: pip install 'ctv-tui[engine]'", EXIT_USAGE
+        )
+
+
 def make_settings(**values: object) -> Settings:
     """Return validated settings with absolute paths.
 
@@ -47,11 +56,7 @@ def make_settings(**values: object) -> Settings:
     """
     from ctv_engine.settings import Settings, SettingsError
 
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"the engine needs {', '.join(missing)}: pip install 'ctv-tui[engine]'", EXIT_USAGE
-        )
+    require_engine()
     for name in ("db", "suite", "gold", "checkpoint_dir", "processor", "cache_dir"):
         if values.get(name) is not None:
             values[name] = str(Path(str(values[name])).resolve())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -33,85 +33,97 @@ suite_option = option(
 )
 
 
+_MODEL_OPTIONS = (
+    option(
+        "--devices",
+        env="DEVICES",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cpu:4 (four workers), cuda, or cuda:0,1.",
+    ),
+    option(
+        "--dtype",
+        env="DTYPE",
+        default="auto",
+        show_default=True,
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        help="auto: the checkpoint's own on GPUs, float32 on CPUs.",
+    ),
+    option(
+        "--batch-size",
+        env="BATCH_SIZE",
+        default=32,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Most prompts per forward, and rows that are decoded at once.",
+    ),
+    option(
+        "--batch-tokens",
+        env="BATCH_TOKENS",
+        default=8192,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Most prompt tokens per forward, image tokens and padding included.",
+    ),
+    option(
+        "--processor",
+        env="PROCESSOR",
+        type=click.Path(file_okay=False),
+        help="Directory of the processor, for checkpoints saved without one.",
+    ),
+)
+_RUN_OPTIONS = (
+    option(
+        "--gold",
+        env="GOLD",
+        type=click.Path(file_okay=False),
+        help="Directory of the gold suite, evaluated open in the background.",
+    ),
+    option(
+        "--pairing/--no-pairing",
+        env="PAIRING",
+        default=True,
+        show_default=True,
+        help="Prefill what closed and open form of an item share only once; without it"
+        " closed scores are there sooner, open ones later.",
+    ),
+    option(
+        "--schedule",
+        env="SCHEDULE",
+        default="queue",
+        show_default=True,
+        type=click.Choice(["queue", "static"]),
+        help="queue: workers take the longest batch left; static: fixed shards and a"
+        " barrier per dataset, to see what that costs.",
+    ),
+    option(
+        "--cache-gb",
+        env="CACHE_GB",
+        default=20.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Most disk space for pictures that are already resized; 0: no cache.",
+    ),
+    option(
+        "--cache-dir",
+        env="CACHE_DIR",
+        type=click.Path(file_okay=False),
+        help="Where that cache lies; by default ctv-tui/inputs in the user's cache folder.",
+    ),
+)
+
+
+def model_options(command: F) -> F:
+    """Add what says where and how a checkpoint runs."""
+    return _decorated(command, _MODEL_OPTIONS)
+
+
 def engine_options(command: F) -> F:
     """Add what every command that starts an engine takes."""
-    for decorate in reversed(
-        [
-            option(
-                "--gold",
-                env="GOLD",
-                type=click.Path(file_okay=False),
-                help="Directory of the gold suite, evaluated open in the background.",
-            ),
-            option(
-                "--devices",
-                env="DEVICES",
-                default="auto",
-                show_default=True,
-                help="auto, cpu, cpu:4 (four workers), cuda, or cuda:0,1.",
-            ),
-            option(
-                "--dtype",
-                env="DTYPE",
-                default="auto",
-                show_default=True,
-                type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-                help="auto: the checkpoint's own on GPUs, float32 on CPUs.",
-            ),
-            option(
-                "--batch-size",
-                env="BATCH_SIZE",
-                default=32,
-                show_default=True,
-                type=click.IntRange(min=1),
-                help="Most prompts per forward, and rows that are decoded at once.",
-            ),
-            option(
-                "--batch-tokens",
-                env="BATCH_TOKENS",
-                default=8192,
-                show_default=True,
-                type=click.IntRange(min=1),
-                help="Most prompt tokens per forward, image tokens and padding included.",
-            ),
-            option(
-                "--pairing/--no-pairing",
-                env="PAIRING",
-                default=True,
-                show_default=True,
-                help="Prefill what closed and open form of an item share only once; without it"
-                " closed scores are there sooner, open ones later.",
-            ),
-            option(
-                "--schedule",
-                env="SCHEDULE",
-                default="queue",
-                show_default=True,
-                type=click.Choice(["queue", "static"]),
-                help="queue: workers take the longest batch left; static: fixed shards and a"
-                " barrier per dataset, to see what that costs.",
-            ),
-            option(
-                "--cache-gb",
-                env="CACHE_GB",
-                default=20.0,
-                show_default=True,
-                type=click.FloatRange(min=0),
-                help="Most disk space for pictures that are already resized; 0: no cache.",
-            ),
-            option(
-                "--cache-dir",
-                env="CACHE_DIR",
-                type=click.Path(file_okay=False),
-                help="Where that cache lies; by default ctv-tui/inputs in the user's cache folder.",
-            ),
-            option(
-                "--processor",
-                env="PROCESSOR",
-                type=click.Path(file_okay=False),
-                help="Directory of the processor, for checkpoints saved without one.",
-            ),
-        ]
-    ):
+    return _decorated(command, (*_MODEL_OPTIONS, *_RUN_OPTIONS))
+
+
+def _decorated(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    for decorate in reversed(options):
         command = decorate(command)
     return command

@@ -26,6 +26,8 @@ from ctv_engine.runtime.messages import (
 from ctv_engine.suite import LETTERS, Dataset, Item, closed_text, open_text
 
 if TYPE_CHECKING:
+    import torch
+
     from ctv_engine.models.inputs import Question
     from ctv_engine.models.trace import Span, Trace
     from ctv_engine.models.transformers_adapter import (
@@ -61,20 +63,14 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         import torch
-        import transformers
 
         from ctv_engine.models.transformers_adapter import TransformersAdapter
 
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        kind, _, number = settings.device.partition(":")
-        if kind == "cpu":
-            torch.set_num_threads(1)
-            self.gpu_uuid = f"cpu-{number or 0}"
-            device = torch.device("cpu")
+        silence()
+        device = on_device(settings.device)
+        if device.type == "cpu":
+            self.gpu_uuid = f"cpu-{settings.device.partition(':')[2] or 0}"
         else:
-            device = torch.device(settings.device)
-            torch.cuda.set_device(device)
             self.gpu_uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
         cache = None
         if settings.cache_directory is not None:
@@ -91,7 +87,7 @@ class Worker:
         self._resident: str | None = None
         self._out_of_memory = torch.OutOfMemoryError
         self._synchronise = (
-            (lambda: None) if kind == "cpu" else lambda: torch.cuda.synchronize(device)
+            (lambda: None) if device.type == "cpu" else lambda: torch.cuda.synchronize(device)
         )
         self._inputs = ThreadPoolExecutor(1, thread_name_prefix="inputs")
         self._ahead: dict[int, Future[tuple[int, list[Chunk]] | None]] = {}
@@ -266,6 +262,30 @@ class Worker:
 
         opened = self._adapter.pair(chunks, trace, collect)
         return [opened[2 * place + 1] for place in range(len(items))]
+
+
+def silence() -> None:
+    """Keep the model library's progress bars and advice off the terminal."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def on_device(name: str) -> torch.device:
+    """Return a device by our name for it, and make it this process's own.
+
+    On a CPU a worker is one thread: more of them get in each other's way.
+    """
+    import torch
+
+    kind, _, number = name.partition(":")
+    if kind == "cpu":
+        torch.set_num_threads(1)
+        return torch.device("cpu")
+    device = torch.device("cuda", int(number or 0))
+    torch.cuda.set_device(device)
+    return device
 
 
 def question(batch: Batch, item: Item, dataset: Dataset, form: Form) -> Question:
