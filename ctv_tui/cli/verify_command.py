@@ -81,6 +81,8 @@ def command(
     from ctv_engine.telemetry.poller import Poller
     from ctv_tui.data.safe_text import safe
 
+    if not Path(checkpoint).is_dir():
+        raise CommandError(f"{checkpoint}: no such directory", EXIT_USAGE)
     found: list[Comparison] = []
     notes: list[str] = []
     try:
