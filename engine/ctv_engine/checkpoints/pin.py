@@ -65,6 +65,19 @@ def unpin(target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
 
 
+def still_holds(pinned: Path, identity: str) -> bool:
+    """Tell whether a pin's files are what they were when it was made.
+
+    A link keeps a file from being deleted, not from being rewritten in place. A pin that can't be
+    read says nothing against what was read of it before.
+    """
+    try:
+        files = [p.relative_to(pinned).as_posix() for p in pinned.rglob("*") if p.is_file()]
+        return not files or digest(pinned, files) == identity
+    except OSError:
+        return True
+
+
 def digest(directory: Path, files: Sequence[str]) -> str:
     """Return the identity of a checkpoint: SHA-256 over names, sizes and contents.
 

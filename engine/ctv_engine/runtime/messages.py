@@ -104,12 +104,13 @@ class UnitDone:
 class UnitFailed:
     """A unit that gave no results.
 
-    ``checkpoint``: nothing of this checkpoint can be evaluated. ``batch``: this batch can't be run
-    as it is (out of memory, an unexpected error); smaller parts of it may.
+    ``checkpoint``: nothing of this checkpoint can be evaluated. ``evaluation``: nothing of this
+    task, while others may go on. ``batch``: this batch can't be run as it is (out of memory, an
+    unexpected error); smaller parts of it may.
     """
 
     unit_id: int
-    fault: Literal["checkpoint", "batch"]
+    fault: Literal["checkpoint", "evaluation", "batch"]
     reason: str
 
 

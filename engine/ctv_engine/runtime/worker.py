@@ -114,8 +114,10 @@ class Worker:
             self._make_resident(unit.checkpoint, trace)
             notes += self._self_check(unit, trace)
             results = self._answer(unit, trace)
-        except (CheckpointError, LetterError) as error:
+        except CheckpointError as error:
             return UnitFailed(unit.unit_id, "checkpoint", str(error))
+        except LetterError as error:
+            return UnitFailed(unit.unit_id, "evaluation", str(error))
         except self._out_of_memory as error:
             return UnitFailed(unit.unit_id, "batch", f"out of memory: {_line(error)}")
         except Exception as error:  # an unknown fault must cost this batch, not the worker

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ctv_engine.checkpoints.pin import unpin
+from ctv_engine.checkpoints.pin import still_holds, unpin
 from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.runtime.messages import Batch, Checkpoint, ItemResult, Task, TimedSpan, Unit
 from ctv_engine.runtime.plan import plan
@@ -29,6 +29,10 @@ from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
 
 SCHEDULE = "queue"
+REWRITTEN = (
+    "its files were written to while it was scored, so that the scores may be of mixed weights;"
+    " the training run rewrites checkpoints in place"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,10 @@ class Ledger:
         if sighting.pin is None:
             raise ValueError("a ready checkpoint has a pin")
         found = sighting.pin
+        if self._answered_otherwise(checkpoint_id, found.digest):
+            checkpoint_id = self.writer.add_checkpoint(
+                self.run_id, sighting.step, str(sighting.path), sighting.at
+            )
         columns = {
             "pin": str(found.directory),
             "digest": found.digest,
@@ -173,9 +181,22 @@ class Ledger:
             size = f"{found.bytes / 1e6:,.1f} MB"
             text = f"{sighting.path.name} ready ({how}, {size})"
             self.event("info", "checkpoint", text, checkpoint_id)
-            self._queue(checkpoint, self._modes(checkpoint_id, last=sighting.last))
+            modes = self._modes(checkpoint_id, last=sighting.last)
+            self._queue(checkpoint, modes, retry=True)
         self._rows.pop(sighting.path, None)
         self._hold(checkpoint)
+
+    def _answered_otherwise(self, checkpoint_id: int, digest: str) -> bool:
+        """Tell whether a row that is taken up again has answers of other weights."""
+        return bool(
+            self.writer.query(
+                "SELECT 1 FROM checkpoints c WHERE c.id = ? AND c.digest <> ? AND EXISTS (SELECT 1"
+                " FROM evaluations e JOIN predictions p ON p.evaluation_id = e.id"
+                " WHERE e.checkpoint_id = c.id)",
+                checkpoint_id,
+                digest,
+            )
+        )
 
     def _ordinal(self, checkpoint_id: int) -> int:
         """Return how many whole checkpoints of the run came before this one."""
@@ -198,8 +219,12 @@ class Ledger:
         if self._newest is not None and self._newest.directory.is_dir():
             self._queue(self._newest, list(self._asked))
 
-    def _queue(self, checkpoint: Checkpoint, modes: Iterable[Mode]) -> None:
-        """Schedule what is missing of a checkpoint's evaluations; end those that miss nothing."""
+    def _queue(self, checkpoint: Checkpoint, modes: Iterable[Mode], *, retry: bool = False) -> None:
+        """Schedule what is missing of a checkpoint's evaluations; end those that miss nothing.
+
+        Failed ones are only made again on ``retry``.
+        """
+        settled = ("done",) if retry else ("done", "failed")
         checkpoint_id = checkpoint.checkpoint_id
         under_way = self.scheduler.evaluations_of(checkpoint_id)
         added: list[int] = []
@@ -209,7 +234,7 @@ class Ledger:
                 continue
             evaluation_id = self.writer.add_evaluation(checkpoint_id, mode, SCHEDULE, asked.items)
             state = self.writer.query("SELECT state FROM evaluations WHERE id = ?", evaluation_id)
-            if evaluation_id in under_way or state[0][0] == "done":
+            if evaluation_id in under_way or state[0][0] in settled:
                 continue
             query = "SELECT item_id FROM predictions WHERE evaluation_id = ?"
             done = {item_id for (item_id,) in self.writer.query(query, evaluation_id)}
@@ -263,6 +288,17 @@ class Ledger:
         self._end_checkpoint(checkpoint.checkpoint_id, "failed", reason, checkpoint.step)
         unpin(checkpoint.directory)
 
+    def fail_evaluation(self, unit: Unit, reason: str) -> None:
+        """End one evaluation that can't be made; the checkpoint's others go on."""
+        checkpoint, evaluation_id = unit.checkpoint, unit.evaluation_id
+        mode = self._mode(evaluation_id)
+        self.writer.finish_evaluation(evaluation_id, "failed", reason)
+        text = f"step {checkpoint.step} {mode} failed: {reason}"
+        self.event("error", "evaluation", text, checkpoint.checkpoint_id)
+        if self.scheduler.evaluations_of(checkpoint.checkpoint_id) == [evaluation_id]:
+            self._finish_checkpoint(checkpoint)
+        self.scheduler.drop(evaluation_id)
+
     def _persist(
         self, unit: Unit, worker_id: int, results: Sequence[ItemResult], spans: Sequence[TimedSpan]
     ) -> None:
@@ -284,6 +320,9 @@ class Ledger:
     def finish_if_complete(self, evaluation_id: int, checkpoint: Checkpoint) -> None:
         """End an evaluation of which nothing is waiting or under way. May be called again."""
         if not self.scheduler.is_finished(evaluation_id):
+            return
+        if not still_holds(checkpoint.directory, checkpoint.digest):
+            self.fail_checkpoint(checkpoint, REWRITTEN)
             return
         done, failed, planned = self.writer.query(
             "SELECT done, failed, planned FROM evaluations WHERE id = ?", evaluation_id

@@ -298,8 +298,8 @@ def test_a_suite_that_is_broken_is_refused_in_one_line(tmp_path: Path) -> None:
     assert run.output().count("\n") == 1
 
 
-def test_a_letter_that_is_not_one_token_fails_the_checkpoint_not_the_engine(
-    tmp_path: Path, suite: Any
+def test_a_letter_that_is_not_one_token_fails_the_closed_evaluation_alone(
+    tmp_path: Path, suite: Any, gold: Any
 ) -> None:
     watched = tmp_path / "run"
     directory = tiny.save_checkpoint(watched / "checkpoint-1", 1, save_steps=1)
@@ -310,11 +310,44 @@ def test_a_letter_that_is_not_one_token_fails_the_checkpoint_not_the_engine(
         "content": "bb",
     }
     (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
-    run = EngineRun(settings_for(tmp_path, suite, checkpoint_dir=str(watched), drain=True))
+    run = EngineRun(settings_for(tmp_path, suite, gold, checkpoint_dir=str(watched), drain=True))
     assert run.finish() == 0, run.output()
     [(state, reason)] = run.query("SELECT state, reason FROM checkpoints")
     assert state == "failed"
     assert "'B' is not one token" in reason
+    evaluations = "SELECT state, done, reason FROM evaluations WHERE mode = ?"
+    [(state, done, reason)] = run.query(evaluations, "closed")
+    assert (state, done) == ("failed", 0)
+    assert "'B' is not one token" in reason
+    for mode, items in (("open", 24), ("gold", 32)):
+        assert run.query(evaluations, mode) == [("done", items, None)]
+    told = run.query("SELECT message FROM events WHERE level = 'error'")
+    assert [("step 1 closed failed" in text, "'B'" in text) for (text,) in told] == [(True, True)]
+
+
+def test_weights_that_are_rewritten_in_place_under_the_pin_do_not_stand(
+    tmp_path: Path, suite: Any, checkpoints: list[Path]
+) -> None:
+    """The pinned file is the writer's own: what it writes there is what workers read."""
+    watched = tmp_path / "run"
+    directory = tiny.save_checkpoint(watched / "checkpoint-10", 10, seed=1)
+    run = EngineRun(
+        settings_for(tmp_path, suite, checkpoint_dir=str(watched), batch_size=1, every=1)
+    )
+    run.wait_for_workers(1)
+    new = (checkpoints[1] / "model.safetensors").read_bytes()
+    with (directory / "model.safetensors").open("r+b") as file:
+        file.write(new)
+    run.wait("SELECT count(*) = 2 FROM checkpoints WHERE state IN ('done', 'failed')")
+    (first, why), (second, _) = run.query("SELECT state, reason FROM checkpoints ORDER BY id")
+    assert (first, second) == ("failed", "done")
+    assert "written to while it was scored" in why
+    told = "SELECT level FROM events WHERE message LIKE 'step 10 failed: its files were written%'"
+    assert run.query(told) == [("error",)]
+    states = run.query("SELECT DISTINCT state FROM trajectory WHERE step = 10")
+    assert states == [("done",)]  # the second look's
+    run.process.send_signal(signal.SIGTERM)
+    assert run.finish() == 0
 
 
 def test_every_kth_checkpoint_and_always_the_last(
