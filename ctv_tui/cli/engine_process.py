@@ -52,7 +52,7 @@ def make_settings(**values: object) -> Settings:
         raise CommandError(
             f"the engine needs {', '.join(missing)}: pip install 'ctv-tui[engine]'", EXIT_USAGE
         )
-    for name in ("db", "suite", "gold", "checkpoint_dir", "processor"):
+    for name in ("db", "suite", "gold", "checkpoint_dir", "processor", "base"):
         if values.get(name) is not None:
             values[name] = str(Path(str(values[name])).resolve())
     db = Path(str(values["db"]))

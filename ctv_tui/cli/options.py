@@ -72,6 +72,12 @@ def engine_options(command: F) -> F:
                 type=click.Path(file_okay=False),
                 help="Directory of the processor, for checkpoints saved without one.",
             ),
+            option(
+                "--base",
+                env="BASE",
+                type=click.Path(file_okay=False),
+                help="Directory of the base model, for checkpoints that hold only a LoRA adapter.",
+            ),
         ]
     ):
         command = decorate(command)

@@ -22,6 +22,7 @@ from ctv_engine.models.loading import (
     refuse_non_finite,
     resolve_dtype,
 )
+from ctv_engine.models.lora import AdapterSlot, stamp_of
 from ctv_engine.models.processors import load_processor
 from ctv_engine.models.trace import Trace
 from ctv_engine.scoring.closed import LetterTokens, NonFiniteLogitsError, score_closed
@@ -65,28 +66,31 @@ class TransformersAdapter:
     _eos: tuple[int, ...] = ()
     _processor_state: tuple[tuple[str, bytes], ...] = ()
     _keeps_last: bool = False
+    _slot: AdapterSlot | None = None
 
     # --- loading ------------------------------------------------------------------------------
 
-    def load(self, directory: Path) -> None:
-        """Make ``directory`` the resident checkpoint.
+    def load(self, directory: Path, base: Path | None = None) -> None:
+        """Make ``directory`` the resident checkpoint; an adapter's comes with its ``base`` model.
 
         The weights are copied into the resident model where its configuration is the same, so that
-        addresses (and what hangs on them) stay; otherwise the model is replaced.
+        addresses (and what hangs on them) stay; otherwise the model is replaced. Of adapters on one
+        base only the adapter is read.
 
         Raises:
             CheckpointError: the checkpoint can't be evaluated. Nothing is resident afterwards.
         """
         try:
-            self._load(directory)
+            self._load(directory, base)
         except BaseException:
             self.model = None
             raise
 
-    def _load(self, directory: Path) -> None:
+    def _load(self, directory: Path, base: Path | None) -> None:
         if not directory.is_dir():
             raise CheckpointError(f"{directory.name} was deleted before it could be read")
-        source = self.processor_directory or directory
+        own = base is None or any(directory.glob("*processor_config.json"))
+        source = self.processor_directory or (directory if own else base) or directory
         state = _processor_state(source)
         if self.processor is None or state != self._processor_state:
             loaded = load_processor(source)
@@ -94,6 +98,10 @@ class TransformersAdapter:
             self.notes += [loaded.note] if loaded.note else []
             self._processor_state = state
             self._letters.clear()
+        if base is not None:
+            self._load_adapter(directory, base)
+            return
+        self._slot = None
         fresh = load_model(directory, resolve_dtype(self.dtype, self.device))
         refuse_non_finite(fresh, directory.name)
         eos = make_greedy(fresh, self.processor)
@@ -104,9 +112,25 @@ class TransformersAdapter:
         else:
             self.model = None
             self.model = _own_memory(fresh.to(self.device))
-            parameters = inspect.signature(type(fresh).forward).parameters
-            self._keeps_last = "logits_to_keep" in parameters
+            self._note_capabilities()
         self._eos = eos
+
+    def _load_adapter(self, directory: Path, base: Path) -> None:
+        if self._slot is None or not self._slot.holds(base):
+            self._slot = self.model = None
+            stamp = stamp_of(base)
+            fresh = load_model(base, resolve_dtype(self.dtype, self.device))
+            refuse_non_finite(fresh, base.name)
+            self._slot = AdapterSlot(base, stamp, _own_memory(fresh.to(self.device)))
+        self._slot.put(directory)
+        self._check_fit(self._slot.model, directory)
+        self.model = self._slot.model
+        self._eos = make_greedy(self.model, self.processor)
+        self._note_capabilities()
+
+    def _note_capabilities(self) -> None:
+        parameters = inspect.signature(type(self.model).forward).parameters
+        self._keeps_last = "logits_to_keep" in parameters
 
     def _check_fit(self, model: Any, directory: Path) -> None:
         rows = model.get_input_embeddings().weight.shape[0]

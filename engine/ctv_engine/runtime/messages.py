@@ -30,12 +30,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A pinned checkpoint as workers see it."""
+    """A pinned checkpoint as workers see it; ``base`` is an adapter's base model."""
 
     checkpoint_id: int
     step: int
     directory: Path
     digest: str
+    base: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

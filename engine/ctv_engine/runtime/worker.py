@@ -133,7 +133,7 @@ class Worker:
             return
         self._resident = None
         with trace.span("load"):
-            self._adapter.load(checkpoint.directory)
+            self._adapter.load(checkpoint.directory, checkpoint.base)
         self._resident = checkpoint.digest
 
     def _self_check(self, unit: Unit, trace: Trace) -> list[str]:

@@ -109,6 +109,7 @@ class Engine:
             quiet_s=settings.quiet_s,
             abandon_s=settings.abandon_s,
             fixed=tuple(Path(path) for path in settings.checkpoints),
+            base=Path(settings.base) if settings.base else None,
         )
         self._watch_ends = threading.Event()
         self._watch_fault: str | None = None

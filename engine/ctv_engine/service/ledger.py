@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ctv_engine.checkpoints.adapters import BaseModelError, base_of
 from ctv_engine.checkpoints.pin import still_holds, unpin
 from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.runtime.messages import Batch, Checkpoint, ItemResult, Task, TimedSpan, Unit
@@ -106,7 +107,8 @@ class Ledger:
             path = Path(path_text)
             steps.append(step)
             if state in ("ready", "scoring", "skipped") and pin and Path(pin).is_dir():
-                checkpoint = Checkpoint(checkpoint_id, step, Path(pin), digest)
+                base = self._base_of(Path(pin))
+                checkpoint = Checkpoint(checkpoint_id, step, Path(pin), digest, base)
                 pinned.add(pin)
                 settled[path] = at
                 if state != "skipped":
@@ -124,6 +126,14 @@ class Ledger:
             if str(leftover) not in pinned:
                 unpin(leftover)
         return settled, steps
+
+    def _base_of(self, pinned: Path) -> Path | None:
+        """Return the base model of an adapter; where it is gone, the worker says so."""
+        given = Path(self._settings.base) if self._settings.base else None
+        try:
+            return base_of(pinned, given)
+        except (BaseModelError, OSError):
+            return None
 
     def _modes_of(self, checkpoint_id: int) -> list[Mode]:
         rows = self.writer.query(
@@ -169,7 +179,9 @@ class Ledger:
             "bytes": found.bytes,
             "ready_at": sighting.at,
         }
-        checkpoint = Checkpoint(checkpoint_id, sighting.step, found.directory, found.digest)
+        checkpoint = Checkpoint(
+            checkpoint_id, sighting.step, found.directory, found.digest, found.base
+        )
         ordinal = self._ordinal(checkpoint_id)
         how = "copied" if found.copied else "pinned"
         if ordinal % self._settings.every and not sighting.last:
@@ -321,7 +333,7 @@ class Ledger:
         """End an evaluation of which nothing is waiting or under way. May be called again."""
         if not self.scheduler.is_finished(evaluation_id):
             return
-        if not still_holds(checkpoint.directory, checkpoint.digest):
+        if not still_holds(checkpoint.directory, checkpoint.digest, checkpoint.base):
             self.fail_checkpoint(checkpoint, REWRITTEN)
             return
         done, failed, planned = self.writer.query(

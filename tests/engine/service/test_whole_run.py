@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -323,6 +324,18 @@ def test_a_letter_that_is_not_one_token_fails_the_closed_evaluation_alone(
         assert run.query(evaluations, mode) == [("done", items, None)]
     told = run.query("SELECT message FROM events WHERE level = 'error'")
     assert [("step 1 closed failed" in text, "'B'" in text) for (text,) in told] == [(True, True)]
+
+    # written anew while no engine was there: the open answers of the old weights do not count
+    shutil.rmtree(directory)
+    tiny.save_checkpoint(directory, 1, seed=5, save_steps=1)
+    second = EngineRun(run.settings)
+    assert second.finish() == 0, second.output()
+    states = second.query("SELECT state FROM checkpoints ORDER BY id")
+    assert states == [("failed",), ("done",)]
+    answers = "SELECT answer FROM predictions p JOIN evaluations e ON e.id = p.evaluation_id"
+    answers += " WHERE mode = 'open' AND checkpoint_id = ? ORDER BY item_id"
+    assert second.query(answers, 1) != second.query(answers, 2)
+    assert len(second.query(answers, 2)) == 24
 
 
 def test_weights_that_are_rewritten_in_place_under_the_pin_do_not_stand(
