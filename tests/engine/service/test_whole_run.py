@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import families
 import pytest
 import tiny
 from engine_run import ANSWERS, EngineRun, query, wait_until
@@ -439,3 +440,59 @@ def test_a_full_disk_loses_nothing(
     assert query(Path(settings.db), ANSWERS) == query(undisturbed, ANSWERS)
     assert query(Path(settings.db), "SELECT count(*) FROM events WHERE kind = 'disk'")[0][0] >= 1
     assert threading.active_count() < 20
+
+
+def test_adapters_are_scored_on_the_base_that_the_run_names(tmp_path: Path, suite: Any) -> None:
+    """Two adapters on one base give other scores; one for a base that is nowhere is refused."""
+    peft = pytest.importorskip("peft")
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    base = tiny.save_checkpoint(tmp_path / "base", 0)
+    watched = tmp_path / "run"
+    for step in (1, 2):
+        torch.manual_seed(step)
+        model = AutoModelForImageTextToText.from_pretrained(base)
+        config = peft.LoraConfig(target_modules=["q_proj", "o_proj"], init_lora_weights=False)
+        directory = watched / f"checkpoint-{step}"
+        peft.get_peft_model(model, config).save_pretrained(directory)
+        settings = json.loads((directory / "adapter_config.json").read_text())
+        settings["base_model_name_or_path"] = "org/somewhere"
+        (directory / "adapter_config.json").write_text(json.dumps(settings))
+    lost = EngineRun(settings_for(tmp_path, suite, checkpoint_dir=str(watched), drain=True))
+    assert lost.finish() == 0, lost.output()
+    for state, reason in lost.query("SELECT state, reason FROM checkpoints"):
+        assert state == "failed"
+        assert "'org/somewhere', which is no directory here" in reason
+        assert "--base" in reason
+    run = EngineRun(
+        settings_for(tmp_path, suite, checkpoint_dir=str(watched), drain=True, base=str(base))
+    )
+    assert run.finish() == 0, run.output()
+    assert run.query("SELECT state, reason FROM checkpoints") == [("done", None)] * 2
+    rows = run.query(ANSWERS)
+    first, second = ([row[2:] for row in rows if row[0] == step] for step in (1, 2))
+    assert len(first) == len(second) == 48
+    assert first != second
+
+
+def test_what_every_worker_finds_out_is_told_once(tmp_path: Path, suite: Any) -> None:
+    from transformers.utils import is_torchvision_available
+
+    if is_torchvision_available():
+        pytest.skip("with torchvision there is nothing to tell")
+    watched = tmp_path / "run"
+    watched.mkdir()
+    run = EngineRun(
+        settings_for(
+            tmp_path, suite, checkpoint_dir=str(watched), devices="cpu:2", batch_size=BATCH
+        )
+    )
+    run.wait("SELECT count(*) = 2 FROM workers WHERE state = 'ready'")
+    families.build_family("qwen2_5_vl", tmp_path / "aside").rename(watched / "checkpoint-10")
+    run.wait("SELECT state = 'done' FROM checkpoints")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.finish() == 0, run.output()
+    assert run.query("SELECT count(DISTINCT worker_id) FROM predictions") == [(2,)]
+    told = run.query("SELECT level, kind FROM events WHERE message LIKE '%wants torchvision%'")
+    assert told == [("warning", "model")]
