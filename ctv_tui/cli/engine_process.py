@@ -57,7 +57,7 @@ def make_settings(**values: object) -> Settings:
     from ctv_engine.settings import Settings, SettingsError
 
     require_engine()
-    for name in ("db", "suite", "gold", "checkpoint_dir", "processor", "cache_dir"):
+    for name in ("db", "suite", "gold", "checkpoint_dir", "processor", "cache_dir", "base"):
         if values.get(name) is not None:
             values[name] = str(Path(str(values[name])).resolve())
     db = Path(str(values["db"]))

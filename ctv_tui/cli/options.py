@@ -71,6 +71,12 @@ _MODEL_OPTIONS = (
         type=click.Path(file_okay=False),
         help="Directory of the processor, for checkpoints saved without one.",
     ),
+    option(
+        "--base",
+        env="BASE",
+        type=click.Path(file_okay=False),
+        help="Directory of the base model, for checkpoints that hold only a LoRA adapter.",
+    ),
 )
 _RUN_OPTIONS = (
     option(

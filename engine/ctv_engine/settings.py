@@ -24,6 +24,7 @@ class Settings:
 
     Either ``checkpoint_dir`` is watched, or the directories in ``checkpoints`` are evaluated once.
     ``every`` scores each k-th checkpoint (the last one always); ``gold_every`` likewise for gold.
+    ``base`` is the base model of checkpoints that hold only an adapter, where they do not name it.
     ``drain`` ends the engine when all that is known has been scored. Paths are absolute.
 
     ``batch_size`` is the most rows of a forward, ``batch_tokens`` the most prompt tokens, padding
@@ -52,6 +53,7 @@ class Settings:
     abandon_s: float = 600.0
     window: int = 8
     processor: str | None = None
+    base: str | None = None
     drain: bool = False
 
     def __post_init__(self) -> None:

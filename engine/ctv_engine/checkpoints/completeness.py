@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from ctv_engine.checkpoints.adapters import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BaseModelError,
+    adapter_config,
+    base_of,
+    holds_adapter,
+    pickled_part,
+)
 from ctv_engine.checkpoints.shards import refusal
 
 STEP_PATTERN = re.compile(r"(?:checkpoint|ckpt|global_step|step|iter|epoch)[-_]?(\d+)")
@@ -18,7 +27,6 @@ POSITIVE_MARKERS = ("_SUCCESS", "STABLE")
 UNFINISHED_MARKERS = ("checkpoint-is-incomplete.txt", "unfinished", ".unfinished")
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-ADAPTER_FILE = "adapter_config.json"
 NEEDED_SUFFIXES = (".json", ".safetensors", ".jinja", ".model", ".txt")
 MAX_HEADER_BYTES = 100 * 2**20
 
@@ -31,6 +39,7 @@ class Inspection:
 
     ``writing`` may become whole; ``unusable`` will not. ``files`` are what the engine needs of a
     whole checkpoint, relative to it; ``fingerprint`` changes with any change in the directory.
+    ``base`` is the base model's directory, if the checkpoint holds only an adapter.
     """
 
     verdict: Verdict
@@ -39,6 +48,7 @@ class Inspection:
     files: tuple[str, ...]
     fingerprint: tuple[tuple[str, int, int, int], ...]
     expected: ExpectedSteps | None = None
+    base: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +73,11 @@ def recorded_step(directory: Path) -> int | None:
         return None
 
 
-def inspect(directory: Path, step: int | None) -> Inspection:
-    """Look at a checkpoint directory once.
+def inspect(directory: Path, step: int | None, base: Path | None = None) -> Inspection:
+    """Look at a checkpoint directory once; ``base`` is the base model that the user names.
 
-    The rule: no marker of an unfinished write and no temporary file; ``config.json`` parses; every
+    The rule: no marker of an unfinished write and no temporary file; ``config.json`` (of an
+    adapter, ``adapter_config.json``, and its base model must be here) parses; every
     safetensors file is exactly as long as its header says; a trainer state, if the directory looks
     like the Trainer's, parses and names the directory's step. The caller adds the quiet period.
 
@@ -81,9 +92,10 @@ def inspect(directory: Path, step: int | None) -> Inspection:
         reason: str | None,
         files: tuple[str, ...] = (),
         expected: ExpectedSteps | None = None,
+        base: Path | None = None,
     ) -> Inspection:
         marked = any(marker in names for marker in POSITIVE_MARKERS)
-        return Inspection(kind, reason, marked, files, entries, expected)
+        return Inspection(kind, reason, marked, files, entries, expected, base)
 
     for marker in UNFINISHED_MARKERS:
         if marker in names:
@@ -92,13 +104,20 @@ def inspect(directory: Path, step: int | None) -> Inspection:
         return verdict("writing", f"{temporary} is a file being written")
     if sharded := refusal(directory, names):
         return verdict("unusable", sharded)
+    adapter = holds_adapter(names)
+    config = ADAPTER_CONFIG if adapter else "config.json"
     try:
-        json.loads((directory / "config.json").read_bytes())
+        adapter_config(directory) if adapter else json.loads((directory / config).read_bytes())
     except FileNotFoundError:
-        return verdict("writing", "no config.json yet")
+        return verdict("writing", f"no {config} yet")
     except ValueError:
-        return verdict("writing", "config.json is not whole")
-    weights, reason = _weight_files(directory, names)
+        return verdict("writing", f"{config} is not whole")
+    if adapter:
+        if pickled := pickled_part(names):
+            return verdict("unusable", pickled)
+        weights, reason = _adapter_files(names)
+    else:
+        weights, reason = _weight_files(directory, names)
     if reason:
         return verdict("writing", reason)
     for name in weights:
@@ -113,8 +132,14 @@ def inspect(directory: Path, step: int | None) -> Inspection:
         if step is not None and recorded != step:
             return verdict("writing", f"{STATE_FILE} is of step {recorded}")
         expected = ExpectedSteps(_count(state.get("save_steps")), _count(state.get("max_steps")))
-    needed = {n for n in names if "/" not in n and n.endswith(NEEDED_SUFFIXES)} | set(weights)
-    return verdict("whole", None, tuple(sorted(needed)), expected)
+    needed = {n for n in names if "/" not in n and n.endswith(NEEDED_SUFFIXES)}
+    if not adapter:  # transformers would follow an adapter that lies beside whole weights
+        needed -= {ADAPTER_CONFIG, ADAPTER_WEIGHTS}
+    try:
+        found_base = base_of(directory, base)
+    except BaseModelError as error:
+        return verdict("unusable", str(error))
+    return verdict("whole", None, tuple(sorted(needed | set(weights))), expected, found_base)
 
 
 def _entries(directory: Path) -> tuple[tuple[str, int, int, int], ...]:
@@ -131,6 +156,12 @@ def _entries(directory: Path) -> tuple[tuple[str, int, int, int], ...]:
     if not entries and not directory.is_dir():
         raise FileNotFoundError(directory)
     return tuple(sorted(entries))
+
+
+def _adapter_files(names: set[str]) -> tuple[list[str], str | None]:
+    if ADAPTER_WEIGHTS in names:
+        return [ADAPTER_WEIGHTS], None
+    return [], f"no weights ({ADAPTER_WEIGHTS}) yet"
 
 
 def _weight_files(directory: Path, names: set[str]) -> tuple[list[str], str | None]:

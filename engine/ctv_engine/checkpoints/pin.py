@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctv_engine.checkpoints.adapters import base_files
+
 WHOLE_FILE_BYTES = 64 * 2**20
 SAMPLED_BLOCKS = 64
 BLOCK_BYTES = 2**16
@@ -18,15 +20,19 @@ BLOCK_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A pinned checkpoint. ``digest`` is its identity; ``copied`` tells that links were refused."""
+    """A pinned checkpoint. ``digest`` is its identity; ``copied`` tells that links were refused.
+
+    An adapter's base model is not pinned, but its identity is part of the digest.
+    """
 
     directory: Path
     digest: str
     bytes: int
     copied: bool
+    base: Path | None = None
 
 
-def pin(source: Path, files: Sequence[str], target: Path) -> Pin:
+def pin(source: Path, files: Sequence[str], target: Path, base: Path | None = None) -> Pin:
     """Hard-link ``files`` of ``source`` into ``target``; copy where the file system refuses.
 
     ``target`` appears whole or not at all.
@@ -53,17 +59,38 @@ def pin(source: Path, files: Sequence[str], target: Path) -> Pin:
                 shutil.copy2(origin, goal)
                 copied = True
             total += goal.stat().st_size
-        identity = digest(partial, files)
+        identity = _identity(partial, files, base)
         partial.rename(target)
     except OSError:
         unpin(partial)
         raise
-    return Pin(target, identity, total, copied)
+    return Pin(target, identity, total, copied, base)
 
 
 def unpin(target: Path) -> None:
     """Remove a pin; the training run's own files stay."""
     shutil.rmtree(target, ignore_errors=True)
+
+
+def still_holds(pinned: Path, identity: str, base: Path | None = None) -> bool:
+    """Tell whether a pin's files are what they were when it was made.
+
+    A link keeps a file from being deleted, not from being rewritten in place. A pin that can't be
+    read says nothing against what was read of it before.
+    """
+    try:
+        files = [p.relative_to(pinned).as_posix() for p in pinned.rglob("*") if p.is_file()]
+        return not files or _identity(pinned, files, base) == identity
+    except OSError:
+        return True
+
+
+def _identity(directory: Path, files: Sequence[str], base: Path | None) -> str:
+    own = digest(directory, files)
+    if base is None:
+        return own
+    both = f"{own} on {digest(base, base_files(base))}"
+    return hashlib.sha256(both.encode()).hexdigest()
 
 
 def digest(directory: Path, files: Sequence[str]) -> str:

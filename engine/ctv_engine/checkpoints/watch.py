@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ctv_engine.checkpoints.adapters import ADAPTER_CONFIG
 from ctv_engine.checkpoints.completeness import (
     STATE_FILE,
     ExpectedSteps,
@@ -68,6 +69,7 @@ class Watcher:
     quiet_s: float
     abandon_s: float
     fixed: Sequence[Path] = ()
+    base: Path | None = None
     clock: Callable[[], float] = time.time
     _known: dict[Path, _Directory] = field(default_factory=dict)
     _steps: set[int] = field(default_factory=set)
@@ -84,7 +86,7 @@ class Watcher:
         now = self.clock()
         for path, settled_at in since.items():
             try:
-                seen = inspect(path, step_of(path))
+                seen = inspect(path, step_of(path), self.base)
             except OSError:
                 continue
             if any(mtime_ns / 1e9 > settled_at for _, _, mtime_ns, _ in _core(seen)):
@@ -152,7 +154,7 @@ class Watcher:
     def _inspect(self, path: Path) -> Inspection | None:
         """Look at a directory; None if it has just gone."""
         try:
-            seen = inspect(path, step_of(path))
+            seen = inspect(path, step_of(path), self.base)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -208,7 +210,7 @@ class Watcher:
     def _pin(self, known: _Directory, seen: Inspection, now: float) -> Sighting:
         target = self.pins / f"{known.path.name}-{time.time_ns():x}"
         try:
-            pinned = pin(known.path, seen.files, target)
+            pinned = pin(known.path, seen.files, target, seen.base)
         except FileNotFoundError as error:
             name = Path(str(error.filename)).name
             return self._settle(known, "vanished", now, f"deleted while it was pinned ({name})")
@@ -264,7 +266,7 @@ def _core(inspection: Inspection) -> set[tuple[str, int, int, int]]:
     return {
         entry
         for entry in inspection.fingerprint
-        if entry[0].endswith(".safetensors") or entry[0] == "config.json"
+        if entry[0].endswith(".safetensors") or entry[0] in ("config.json", ADAPTER_CONFIG)
     }
 
 

@@ -25,3 +25,11 @@ def processor_digest(directory: Path) -> str:
             digest.update(f"{path.name}\0{len(content)}\0".encode())
             digest.update(content)
     return digest.hexdigest()
+
+
+def processor_source(directory: Path, base: Path | None, override: Path | None) -> Path:
+    """Return where a checkpoint's processor lies: named by the user, its own, or its base's."""
+    if override is not None:
+        return override
+    own = base is None or any(directory.glob("*processor_config.json"))
+    return directory if own or base is None else base

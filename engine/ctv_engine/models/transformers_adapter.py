@@ -23,6 +23,7 @@ from ctv_engine.models.loading import (
     refuse_non_finite,
     resolve_dtype,
 )
+from ctv_engine.models.lora import AdapterSlot, stamp_of
 from ctv_engine.models.plain_generate import generate_plainly
 from ctv_engine.models.prefix import (
     NotShareableError,
@@ -32,7 +33,7 @@ from ctv_engine.models.prefix import (
     find_share,
     prefill_shared,
 )
-from ctv_engine.models.processor_files import processor_digest
+from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.models.processors import load_processor
 from ctv_engine.models.trace import Trace
 from ctv_engine.models.work import Work
@@ -94,28 +95,30 @@ class TransformersAdapter:
     _letters: dict[int, LetterTokens] = field(default_factory=dict)
     _eos: tuple[int, ...] = ()
     _stop_strings: tuple[str, ...] = ()
+    _slot: AdapterSlot | None = None
 
     # --- loading ------------------------------------------------------------------------------
 
-    def load(self, directory: Path) -> None:
-        """Make ``directory`` the resident checkpoint.
+    def load(self, directory: Path, base: Path | None = None) -> None:
+        """Make ``directory`` the resident checkpoint; an adapter's comes with its ``base`` model.
 
         The weights are copied into the resident model where its configuration is the same, so that
-        addresses (and what hangs on them) stay; otherwise the model is replaced.
+        addresses (and what hangs on them) stay; otherwise the model is replaced. Of adapters on one
+        base only the adapter is read.
 
         Raises:
             CheckpointError: the checkpoint can't be evaluated. Nothing is resident afterwards.
         """
         try:
-            self._load(directory)
+            self._load(directory, base)
         except BaseException:
             self.model = self._forward = None
             raise
 
-    def _load(self, directory: Path) -> None:
+    def _load(self, directory: Path, base: Path | None) -> None:
         if not directory.is_dir():
             raise CheckpointError(f"{directory.name} was deleted before it could be read")
-        source = self.processor_directory or directory
+        source = processor_source(directory, base, self.processor_directory)
         digest = processor_digest(source)
         if self.builder is None or digest != self.processor_digest:
             self.epoch += 1
@@ -125,22 +128,45 @@ class TransformersAdapter:
             self.notes += [loaded.note] if loaded.note else []
             self.processor_digest = digest
             self._letters.clear()
+        if base is not None:
+            self._load_adapter(directory, base)
+            return
+        self._slot = None
         fresh = load_model(directory, resolve_dtype(self.dtype, self.device))
         refuse_non_finite(fresh, directory.name)
-        stop_strings = fresh.generation_config.stop_strings or ()
-        eos = make_greedy(fresh, self.builder.processor)
+        self._take_ends(fresh)
         self._check_fit(fresh, directory)
         if self.model is not None and _same_shape(self.model, fresh):
             _copy_weights(fresh, self.model)
             self.model.generation_config = fresh.generation_config
         else:
-            self.epoch += 1
-            self.abilities = Abilities()
-            self.model = self._forward = None
-            self.model = _own_memory(fresh.to(self.device))
-            self._forward = Forward(self.model, self.work)
-        self._eos = eos
-        self._stop_strings = (stop_strings,) if isinstance(stop_strings, str) else (*stop_strings,)
+            self._replace(_own_memory(fresh.to(self.device)))
+
+    def _load_adapter(self, directory: Path, base: Path) -> None:
+        if self._slot is None or not self._slot.holds(base):
+            self._slot = self.model = self._forward = None
+            stamp = stamp_of(base)
+            fresh = load_model(base, resolve_dtype(self.dtype, self.device))
+            refuse_non_finite(fresh, base.name)
+            self._slot = AdapterSlot(base, stamp, _own_memory(fresh.to(self.device)))
+        self._slot.put(directory)
+        self._check_fit(self._slot.model, directory)
+        self._take_ends(self._slot.model)
+        if self.model is not self._slot.model:
+            self._replace(self._slot.model)
+
+    def _replace(self, model: Any) -> None:
+        """Make another model the resident one; nothing is proven of it yet."""
+        self.epoch += 1
+        self.abilities = Abilities()
+        self.model = model
+        self._forward = Forward(model, self.work)
+
+    def _take_ends(self, model: Any) -> None:
+        """Note what ends an answer, and make the model greedy."""
+        strings = model.generation_config.stop_strings or ()
+        self._stop_strings = (strings,) if isinstance(strings, str) else (*strings,)
+        self._eos = make_greedy(model, self.inputs.processor)
 
     def _check_fit(self, model: Any, directory: Path) -> None:
         rows = model.get_input_embeddings().weight.shape[0]

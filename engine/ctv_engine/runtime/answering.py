@@ -179,7 +179,7 @@ class Worker:
             return
         self._resident = None
         with trace.span("load"):
-            self._adapter.load(checkpoint.directory)
+            self._adapter.load(checkpoint.directory, checkpoint.base)
         self._resident = checkpoint.digest
 
     def _measure(self, batch: Batch) -> tuple[Lengths, ...]:

@@ -40,13 +40,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A pinned checkpoint as workers see it. ``processor`` is its processor's digest."""
+    """A pinned checkpoint as workers see it.
+
+    ``processor`` is its processor's digest; ``base`` is an adapter's base model.
+    """
 
     checkpoint_id: int
     step: int
     directory: Path
     digest: str
     processor: str = ""
+    base: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

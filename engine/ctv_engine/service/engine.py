@@ -119,8 +119,10 @@ class Engine:
             quiet_s=settings.quiet_s,
             abandon_s=settings.abandon_s,
             fixed=tuple(Path(path) for path in settings.checkpoints),
+            base=Path(settings.base) if settings.base else None,
         )
         self._watch_ends = threading.Event()
+        self._watch_fault: str | None = None
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -307,12 +309,25 @@ class Engine:
         while not self._watch_ends.is_set():
             if self._requests.drain:
                 self._watcher.abandon_s = min(self._watcher.abandon_s, DRAIN_ABANDON_S)
-            sightings = self._watcher.poll()
+            sightings = self._poll()
             if sightings:
                 self._seen.put(sightings)
             self._watcher_settled = not self._watcher.unsettled
             self._polls += 1
             self._watch_ends.wait(self._settings.poll_s)
+
+    def _poll(self) -> list[Sighting]:
+        """Look once; an unknown fault is told once and must not end the watch."""
+        try:
+            sightings = self._watcher.poll()
+        except Exception as error:
+            fault = f"watching failed, and goes on: {error!r}"
+            if fault == self._watch_fault:
+                return []
+            self._watch_fault = fault
+            return [Sighting("unreachable", self._settings.watched, 0, time.time(), fault)]
+        self._watch_fault = None
+        return sightings
 
     def _drained(self) -> bool:
         """Whether everything that was there when draining began has been dealt with."""

@@ -54,6 +54,7 @@ class Evaluations:
         settings: Settings,
         plans: Plans,
         tell: Tell,
+        still_holds: Callable[[Checkpoint], bool],
         on_end: Callable[[int, Checkpoint], None],
         on_checkpoint_done: Callable[[Checkpoint], None],
     ) -> None:
@@ -64,6 +65,7 @@ class Evaluations:
             settings: the run's.
             plans: what is asked, and in which batches.
             tell: stores an event: level, kind, message, checkpoint id.
+            still_holds: tells whether a checkpoint's files are what they were; fails it if not.
             on_end: called after an evaluation has ended, with its id.
             on_checkpoint_done: called when no evaluation of a checkpoint is left.
         """
@@ -72,6 +74,7 @@ class Evaluations:
         self._writer = writer
         self._settings = settings
         self._tell = tell
+        self._still_holds = still_holds
         self._on_end = on_end
         self._on_checkpoint_done = on_checkpoint_done
         self._entries: dict[int, Entry] = {}
@@ -82,10 +85,11 @@ class Evaluations:
 
     # --- queueing -----------------------------------------------------------------------------
 
-    def queue(self, checkpoint: Checkpoint, modes: Iterable[Mode]) -> None:
+    def queue(self, checkpoint: Checkpoint, modes: Iterable[Mode], *, retry: bool = False) -> None:
         """Schedule what is missing of a checkpoint's evaluations; end those that miss nothing.
 
-        A suite that was never asked with this processor is measured first.
+        Failed ones are only made again on ``retry``. A suite that was never asked with this
+        processor is measured first.
         """
         by_suite: dict[str, list[Mode]] = {}
         for mode in modes:
@@ -94,7 +98,8 @@ class Evaluations:
                 self._writer.add_evaluation(
                     checkpoint.checkpoint_id, mode, self._settings.schedule, asked.planned
                 )
-                by_suite.setdefault(asked.suite.digest, []).append(mode)
+                if retry or self._state(checkpoint, mode) != "failed":
+                    by_suite.setdefault(asked.suite.digest, []).append(mode)
         for part in by_suite.values():
             suite = self.plans.asked[part[0]].suite
             rest = self.plans.unmeasured(suite, checkpoint.processor)
@@ -279,6 +284,8 @@ class Evaluations:
                 "SELECT state, done, failed, planned FROM evaluations WHERE id = ?", evaluation_id
             )[0]
             if state in ("queued", "running") and done + failed >= planned:
+                if not self._still_holds(entry.checkpoint):
+                    return
                 self._finish(entry, evaluation_id, done, failed, planned)
         if self.scheduler.is_finished(number):
             self._drop(entry)

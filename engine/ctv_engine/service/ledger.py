@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from ctv_engine.checkpoints.pin import read_ahead, unpin
+from ctv_engine.checkpoints.adapters import BaseModelError, base_of
+from ctv_engine.checkpoints.pin import read_ahead, still_holds, unpin
 from ctv_engine.checkpoints.watch import Sighting
-from ctv_engine.models.processor_files import processor_digest
+from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
 from ctv_engine.service.evaluations import Evaluations
 from ctv_engine.service.plans import Plans
@@ -18,6 +19,11 @@ from ctv_engine.stats.track import Tracker
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
+
+REWRITTEN = (
+    "its files were written to while it was scored, so that the scores may be of mixed weights;"
+    " the training run rewrites checkpoints in place"
+)
 
 
 class Ledger:
@@ -42,6 +48,7 @@ class Ledger:
             settings,
             plans,
             self.event,
+            self._still_holds,
             self._evaluation_ended,
             self._checkpoint_done,
         )
@@ -78,7 +85,8 @@ class Ledger:
             path = Path(path_text)
             steps.append(step)
             if state in ("ready", "scoring", "skipped") and pin and Path(pin).is_dir():
-                checkpoint = self._checkpoint(checkpoint_id, step, Path(pin), digest)
+                base = self._base_of(Path(pin))
+                checkpoint = self._checkpoint(checkpoint_id, step, Path(pin), digest, base)
                 pinned.add(pin)
                 settled[path] = at
                 if state != "skipped":
@@ -96,6 +104,14 @@ class Ledger:
             if str(leftover) not in pinned:
                 unpin(leftover)
         return settled, steps
+
+    def _base_of(self, pinned: Path) -> Path | None:
+        """Return the base model of an adapter; where it is gone, the worker says so."""
+        given = Path(self._settings.base) if self._settings.base else None
+        try:
+            return base_of(pinned, given)
+        except (BaseModelError, OSError):
+            return None
 
     def _modes_of(self, checkpoint_id: int) -> list[Mode]:
         rows = self.writer.query(
@@ -131,6 +147,10 @@ class Ledger:
         if sighting.pin is None:
             raise ValueError("a ready checkpoint has a pin")
         found = sighting.pin
+        if self._answered_otherwise(checkpoint_id, found.digest):
+            checkpoint_id = self.writer.add_checkpoint(
+                self.run_id, sighting.step, str(sighting.path), sighting.at
+            )
         columns = {
             "pin": str(found.directory),
             "digest": found.digest,
@@ -138,7 +158,9 @@ class Ledger:
             "ready_at": sighting.at,
         }
         read_ahead(found.directory)
-        checkpoint = self._checkpoint(checkpoint_id, sighting.step, found.directory, found.digest)
+        checkpoint = self._checkpoint(
+            checkpoint_id, sighting.step, found.directory, found.digest, found.base
+        )
         ordinal = self._ordinal(checkpoint_id)
         how = "copied" if found.copied else "pinned"
         if ordinal % self._settings.every and not sighting.last:
@@ -150,9 +172,22 @@ class Ledger:
             size = f"{found.bytes / 1e6:,.1f} MB"
             text = f"{sighting.path.name} ready ({how}, {size})"
             self.event("info", "checkpoint", text, checkpoint_id)
-            self.evaluations.queue(checkpoint, self._modes(checkpoint_id, last=sighting.last))
+            modes = self._modes(checkpoint_id, last=sighting.last)
+            self.evaluations.queue(checkpoint, modes, retry=True)
         self._rows.pop(sighting.path, None)
         self._hold(checkpoint)
+
+    def _answered_otherwise(self, checkpoint_id: int, digest: str) -> bool:
+        """Tell whether a row that is taken up again has answers of other weights."""
+        return bool(
+            self.writer.query(
+                "SELECT 1 FROM checkpoints c WHERE c.id = ? AND c.digest <> ? AND EXISTS (SELECT 1"
+                " FROM evaluations e JOIN predictions p ON p.evaluation_id = e.id"
+                " WHERE e.checkpoint_id = c.id)",
+                checkpoint_id,
+                digest,
+            )
+        )
 
     def _ordinal(self, checkpoint_id: int) -> int:
         """Return how many whole checkpoints of the run came before this one."""
@@ -182,13 +217,15 @@ class Ledger:
         level: EventLevel = "error" if state == "failed" else "warning"
         self.event(level, "checkpoint", f"step {step} {state}: {reason}", checkpoint_id)
 
-    def _checkpoint(self, checkpoint_id: int, step: int, pin: Path, digest: str) -> Checkpoint:
-        source = Path(self._settings.processor) if self._settings.processor else pin
+    def _checkpoint(
+        self, checkpoint_id: int, step: int, pin: Path, digest: str, base: Path | None
+    ) -> Checkpoint:
+        override = Path(self._settings.processor) if self._settings.processor else None
         try:
-            processor = processor_digest(source)
+            processor = processor_digest(processor_source(pin, base, override))
         except OSError:
             processor = ""  # the worker will say what is wrong with it
-        return Checkpoint(checkpoint_id, step, pin, digest, processor)
+        return Checkpoint(checkpoint_id, step, pin, digest, processor, base)
 
     # --- ends ---------------------------------------------------------------------------------
 
@@ -211,6 +248,13 @@ class Ledger:
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
         self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
+
+    def _still_holds(self, checkpoint: Checkpoint) -> bool:
+        """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""
+        if still_holds(checkpoint.directory, checkpoint.digest, checkpoint.base):
+            return True
+        self.fail_checkpoint(checkpoint, REWRITTEN)
+        return False
 
     def _checkpoint_done(self, checkpoint: Checkpoint) -> None:
         if self._newest is None or checkpoint.checkpoint_id != self._newest.checkpoint_id:

@@ -13,7 +13,16 @@ from ctv_engine.runtime.messages import Batch, ItemResult, TimedSpan, Unit
 from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow, SpanRow
 from ctv_engine.suite import Suite, question_hash
 
-PACKAGES = ("ctv-tui", "torch", "transformers", "tokenizers", "safetensors", "pillow", "numpy")
+PACKAGES = (
+    "ctv-tui",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "peft",
+    "pillow",
+    "numpy",
+)
 
 ItemIds = Mapping[tuple[str, str], int]
 

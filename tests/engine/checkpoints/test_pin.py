@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import tiny
 
 from ctv_engine.checkpoints import pin as module
 from ctv_engine.checkpoints.completeness import inspect
-from ctv_engine.checkpoints.pin import digest, pin, unpin
+from ctv_engine.checkpoints.pin import digest, pin, still_holds, unpin
 
 
 @pytest.fixture
@@ -165,3 +166,25 @@ def test_a_large_file_is_sampled_from_its_first_to_its_last_block(
         assert with_a_change_at(position) != start
     path.write_bytes(bytes(size + 1))
     assert digest(tmp_path, ["w"]) != start
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        (lambda source: None, True),
+        (lambda source: (source / "model.safetensors").unlink(), True),
+        (lambda source: (source / "model.safetensors").write_bytes(b"other"), False),
+        (lambda source: (source / "optimizer.pt").write_bytes(b"other"), True),
+    ],
+    ids=["nothing", "deleted", "rewritten in place", "what was not pinned"],
+)
+def test_a_pin_that_is_rewritten_through_its_links_is_noticed(
+    source: Path, tmp_path: Path, change: Callable[[Path], object], holds: bool
+) -> None:
+    pinned = pin(source, ("config.json", "model.safetensors"), tmp_path / "pins" / "a")
+    change(source)
+    assert still_holds(pinned.directory, pinned.digest) is holds
+
+
+def test_a_pin_that_is_gone_says_nothing_against_what_was_read(tmp_path: Path) -> None:
+    assert still_holds(tmp_path / "nowhere", "digest")

@@ -300,7 +300,7 @@ def test_weights_of_another_kind_fail_with_the_way_out(run: Run) -> None:
 
 
 def test_files_that_may_not_be_read_are_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, step: int | None) -> None:
+    def refuse(path: Path, *_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path / "model.safetensors"))
 
     run.save(10)
@@ -547,7 +547,7 @@ def test_a_trainer_state_that_grows_into_its_step_is_waited_for(run: Run) -> Non
 def test_a_moment_in_which_nothing_can_be_read_is_no_rewrite(
     run: Run, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(path: Path, step: int | None) -> None:
+    def refuse(path: Path, *_: object) -> None:
         raise OSError(code, os.strerror(code), str(path))
 
     run.save(10)
