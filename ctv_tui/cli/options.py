@@ -67,6 +67,24 @@ def engine_options(command: F) -> F:
                 help="Items per forward.",
             ),
             option(
+                "--schedule",
+                env="SCHEDULE",
+                default="queue",
+                show_default=True,
+                type=click.Choice(["queue", "static"]),
+                help="queue: workers take the longest batch left; static: fixed shards and a"
+                " barrier per dataset, to see what that costs.",
+            ),
+            option(
+                "--hang",
+                "hang_s",
+                env="HANG",
+                default=600.0,
+                show_default=True,
+                type=click.FloatRange(min=1),
+                help="Seconds that a worker may be stuck in a batch before it is replaced.",
+            ),
+            option(
                 "--processor",
                 env="PROCESSOR",
                 type=click.Path(file_okay=False),

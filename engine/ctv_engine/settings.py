@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+Schedule = Literal["queue", "static"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
 class SettingsError(ValueError):
@@ -22,6 +24,8 @@ class Settings:
     Either ``checkpoint_dir`` is watched, or the directories in ``checkpoints`` are evaluated once.
     ``every`` scores each k-th checkpoint (the last one always); ``gold_every`` likewise for gold.
     ``drain`` ends the engine when all that is known has been scored. Paths are absolute.
+    ``hang_s`` is the least time that a worker gets for a batch before it counts as stuck,
+    ``silence_s`` how long it may send no heartbeat.
     """
 
     db: str
@@ -33,6 +37,7 @@ class Settings:
     devices: str = "auto"
     dtype: Dtype = "auto"
     batch_size: int = 16
+    schedule: Schedule = "queue"
     every: int = 1
     gold_every: int = 1
     poll_s: float = 1.0
@@ -40,6 +45,8 @@ class Settings:
     abandon_s: float = 600.0
     window: int = 8
     processor: str | None = None
+    hang_s: float = 600.0
+    silence_s: float = 60.0
     drain: bool = False
 
     def __post_init__(self) -> None:
@@ -52,6 +59,8 @@ class Settings:
             raise SettingsError("give a directory to watch or checkpoints to evaluate, not both")
         if self.dtype not in DTYPES:
             raise SettingsError(f"dtype {self.dtype!r}; use one of {', '.join(DTYPES)}")
+        if self.schedule not in SCHEDULES:
+            raise SettingsError(f"schedule {self.schedule!r}; use one of {', '.join(SCHEDULES)}")
         for name, kind, least in (
             ("batch_size", int, 1),
             ("every", int, 1),
@@ -60,6 +69,8 @@ class Settings:
             ("poll_s", (int, float), 0.05),
             ("quiet_s", (int, float), 0),
             ("abandon_s", (int, float), 0),
+            ("hang_s", (int, float), 1),
+            ("silence_s", (int, float), 3),
         ):
             value = getattr(self, name)
             if not isinstance(value, kind):

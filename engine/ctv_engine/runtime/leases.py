@@ -15,7 +15,7 @@ LATE_FACTOR, LATE_FLOOR_S = 2.5, 1.0
 DEADLINE_FACTOR = 20.0
 """A unit that takes this many times its predicted time is taken for stuck."""
 UNKNOWN_FACTOR = 3.0
-"""How many times ``hang_s`` a unit gets of which nothing can be predicted."""
+"""How many times ``hang_s`` is allowed where nothing can be predicted: to start, or to load."""
 PAUSE_SHARE = 0.5
 """The coordinator itself stood still if it did not look for this share of ``silence_s``."""
 
@@ -101,7 +101,8 @@ class LeaseBook:
     def join(self, worker_id: int, now: float) -> None:
         """Note that a worker is being started."""
         now -= self._paused_s
-        self._workers[worker_id] = _Worker("", now, now + self._patience.hang_s)
+        ready_by = now + UNKNOWN_FACTOR * self._patience.hang_s
+        self._workers[worker_id] = _Worker("", now, ready_by)
 
     def ready(self, worker_id: int, device_kind: str, now: float) -> None:
         """Note that a worker can be given work."""
@@ -255,7 +256,7 @@ class LeaseBook:
         if now - worker.heard_at > self._patience.silence_s:
             return f"no heartbeat for {now - worker.heard_at:.0f} s"
         if worker.ready_by is not None and now > worker.ready_by:
-            return f"not ready after {self._patience.hang_s:.0f} s"
+            return f"not ready after {UNKNOWN_FACTOR * self._patience.hang_s:.0f} s"
         for lease in worker.held.values():
             if now > lease.deadline:
                 spent_s, batch = now - lease.began, lease.unit.batch.batch_id

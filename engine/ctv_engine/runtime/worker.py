@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from ctv_engine.runtime.messages import (
     Checkpoint,
+    FromWorker,
+    Heartbeat,
     ItemResult,
     TimedSpan,
     Unit,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from ctv_engine.models.trace import Trace
     from ctv_engine.models.transformers_adapter import Question, TransformersAdapter
 
-ORPHAN_CHECK_S = 1.0
+HEARTBEAT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,16 @@ def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
     """Serve units from ``pipe`` until it closes. torch is imported here and nowhere before."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    line = Line(pipe)
+    threading.Thread(target=_beat, args=(line, os.getppid()), daemon=True).start()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         worker = Worker(settings)
     except (RuntimeError, AssertionError, ImportError, OSError) as error:
-        pipe.send(WorkerLost(f"{settings.device} can't be used: {_line(error)}"))
+        line.send(WorkerLost(f"{settings.device} can't be used: {_line(error)}"))
         return
-    pipe.send(WorkerReady(worker.gpu_uuid))
+    line.send(WorkerReady(worker.gpu_uuid, worker.device_kind))
     while True:
         try:
             unit: Unit = pipe.recv()
@@ -60,15 +63,36 @@ def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
             return
         message = worker.run(unit)
         try:
-            pipe.send(message)
+            line.send(message)
         except OSError:
             return
 
 
-def _end_with_parent(parent: int) -> None:
-    """Leave as soon as the coordinator is gone, even in the middle of a batch."""
+class Line:
+    """A worker's end of its pipe, for two threads that speak: one message at a time."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._turn = threading.Lock()
+
+    def send(self, message: FromWorker) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: the coordinator is gone.
+        """
+        with self._turn:
+            self._pipe.send(message)
+
+
+def _beat(line: Line, parent: int) -> None:
+    """Prove that the process lives; leave with the coordinator, even in the middle of a batch."""
     while os.getppid() == parent:
-        time.sleep(ORPHAN_CHECK_S)
+        try:
+            line.send(Heartbeat())
+        except OSError:
+            break
+        time.sleep(HEARTBEAT_S)
     os._exit(1)
 
 
@@ -87,11 +111,14 @@ class Worker:
         if kind == "cpu":
             torch.set_num_threads(1)
             self.gpu_uuid = f"cpu-{number or 0}"
+            self.device_kind = "cpu"
             device = torch.device("cpu")
         else:
             device = torch.device(settings.device)
             torch.cuda.set_device(device)
-            self.gpu_uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+            properties = torch.cuda.get_device_properties(device)
+            self.gpu_uuid = f"GPU-{properties.uuid}"
+            self.device_kind = f"{properties.name}, {properties.total_memory:,} bytes"
         self._adapter: TransformersAdapter = TransformersAdapter(
             device, settings.dtype, settings.processor
         )
@@ -117,7 +144,7 @@ class Worker:
         except (CheckpointError, LetterError) as error:
             return UnitFailed(unit.unit_id, "checkpoint", str(error))
         except self._out_of_memory as error:
-            return UnitFailed(unit.unit_id, "batch", f"out of memory: {_line(error)}")
+            return UnitFailed(unit.unit_id, "memory", f"out of memory: {_line(error)}")
         except Exception as error:  # an unknown fault must cost this batch, not the worker
             print(f"batch {unit.batch.batch_id}: {error!r}", file=sys.stderr, flush=True)
             return UnitFailed(unit.unit_id, "batch", f"{type(error).__name__}: {_line(error)}")

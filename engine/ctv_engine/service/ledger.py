@@ -10,6 +10,8 @@ from typing import Literal
 
 from ctv_engine.checkpoints.pin import unpin
 from ctv_engine.checkpoints.watch import Sighting
+from ctv_engine.runtime.costs import CostModel
+from ctv_engine.runtime.leases import Patience
 from ctv_engine.runtime.messages import Batch, Checkpoint, ItemResult, Task, TimedSpan, Unit
 from ctv_engine.runtime.plan import plan
 from ctv_engine.runtime.schedule import GivenUp, Scheduler
@@ -18,6 +20,8 @@ from ctv_engine.service.translate import (
     dataset_rows,
     item_rows,
     prediction_rows,
+    recorded_seconds,
+    seconds_of,
     span_rows,
     unanswered,
     versions_json,
@@ -27,8 +31,6 @@ from ctv_engine.stats.track import Tracker
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
-
-SCHEDULE = "queue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,12 @@ class Ledger:
         self, writer: Writer, settings: Settings, suite: Suite, gold: Suite | None, host: str
     ) -> None:
         self.writer = writer
-        self.scheduler = Scheduler()
         self._settings = settings
+        self.scheduler = Scheduler(
+            settings.schedule,
+            costs=CostModel(recorded_seconds(writer.connection)),
+            patience=Patience(settings.hang_s, settings.silence_s),
+        )
         self._tracker = Tracker(settings.window)
         self._asked: dict[Mode, _Asked] = {}
         self._register(suite, {"closed": "closed", "open": "open"})
@@ -207,7 +213,9 @@ class Ledger:
             asked = self._asked.get(mode)
             if asked is None:
                 continue
-            evaluation_id = self.writer.add_evaluation(checkpoint_id, mode, SCHEDULE, asked.items)
+            evaluation_id = self.writer.add_evaluation(
+                checkpoint_id, mode, self._settings.schedule, asked.items
+            )
             state = self.writer.query("SELECT state FROM evaluations WHERE id = ?", evaluation_id)
             if evaluation_id in under_way or state[0][0] == "done":
                 continue
@@ -246,7 +254,7 @@ class Ledger:
     ) -> None:
         """Persist a unit's results; :meth:`finish_if_complete` is due next."""
         self._persist(unit, worker_id, results, spans)
-        self.scheduler.complete(unit.unit_id)
+        self.scheduler.complete(unit.unit_id, seconds_of(results))
 
     def give_up(self, lost: GivenUp, worker_id: int) -> None:
         """Persist that an item has no answer, and why; :meth:`finish_if_complete` is due next."""
@@ -256,11 +264,13 @@ class Ledger:
             self.event("error", "item", text, lost.unit.checkpoint.checkpoint_id)
 
     def fail_checkpoint(self, checkpoint: Checkpoint, reason: str) -> None:
-        """End every evaluation of a checkpoint that can't be evaluated."""
-        for evaluation_id in self.scheduler.evaluations_of(checkpoint.checkpoint_id):
-            self.scheduler.drop(evaluation_id)
+        """End every evaluation of a checkpoint that can't be evaluated. May be called again."""
+        mine = self.scheduler.evaluations_of(checkpoint.checkpoint_id)
+        for evaluation_id in mine:
             self.writer.finish_evaluation(evaluation_id, "failed", reason)
         self._end_checkpoint(checkpoint.checkpoint_id, "failed", reason, checkpoint.step)
+        for evaluation_id in mine:
+            self.scheduler.drop(evaluation_id)
         unpin(checkpoint.directory)
 
     def _persist(
