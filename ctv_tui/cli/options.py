@@ -103,6 +103,15 @@ _RUN_OPTIONS = (
         " barrier per dataset, to see what that costs.",
     ),
     option(
+        "--hang",
+        "hang_s",
+        env="HANG",
+        default=600.0,
+        show_default=True,
+        type=click.FloatRange(min=1),
+        help="Seconds that a worker may be stuck in a batch before it is replaced.",
+    ),
+    option(
         "--cache-gb",
         env="CACHE_GB",
         default=20.0,

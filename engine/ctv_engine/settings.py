@@ -30,6 +30,8 @@ class Settings:
     ``batch_size`` is the most rows of a forward, ``batch_tokens`` the most prompt tokens, padding
     included. ``pairing`` answers closed and open form of an item together where both are due.
     ``cache_gb`` bounds the input cache in ``cache_dir``; 0: none.
+    ``hang_s`` is the least time that a worker gets for a batch before it counts as stuck,
+    ``silence_s`` how long it may send no heartbeat.
     """
 
     db: str
@@ -54,6 +56,8 @@ class Settings:
     window: int = 8
     processor: str | None = None
     base: str | None = None
+    hang_s: float = 600.0
+    silence_s: float = 60.0
     drain: bool = False
 
     def __post_init__(self) -> None:
@@ -78,6 +82,8 @@ class Settings:
             ("poll_s", (int, float), 0.05),
             ("quiet_s", (int, float), 0),
             ("abandon_s", (int, float), 0),
+            ("hang_s", (int, float), 1),
+            ("silence_s", (int, float), 3),
         ):
             value = getattr(self, name)
             if not isinstance(value, kind):

@@ -21,6 +21,7 @@ LIST: dict[str, Any] = {"db": "a.db", "suite": "/s", "checkpoints": ("/x/c-1", "
         LIST,
         {**WATCH, "gold": "/gold", "devices": "cuda:0,1", "dtype": "bfloat16", "batch_size": 4},
         {**WATCH, "every": 3, "gold_every": 2, "quiet_s": 0.0, "drain": True, "name": "ß"},
+        {**WATCH, "schedule": "static", "hang_s": 30.0, "silence_s": 5.0},
     ],
 )
 def test_settings_survive_as_json(values: dict[str, Any]) -> None:
@@ -52,6 +53,9 @@ def test_pins_lie_beside_the_database() -> None:
         ({"abandon_s": -0.1}, "abandon_s is -0.1"),
         ({"window": 2}, "window is 2; it must be at least 3"),
         ({"quiet_s": float("nan")}, "quiet_s is nan"),
+        ({"schedule": "random"}, "schedule 'random'; use one of queue, static"),
+        ({"hang_s": 0.5}, "hang_s is 0.5; it must be at least 1"),
+        ({"silence_s": 1}, "silence_s is 1; it must be at least 3"),
     ],
 )
 def test_a_value_out_of_its_range_is_named(change: dict[str, Any], words: str) -> None:

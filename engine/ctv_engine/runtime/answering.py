@@ -70,8 +70,11 @@ class Worker:
         device = on_device(settings.device)
         if device.type == "cpu":
             self.gpu_uuid = f"cpu-{settings.device.partition(':')[2] or 0}"
+            self.device_kind = "cpu"
         else:
-            self.gpu_uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+            properties = torch.cuda.get_device_properties(device)
+            self.gpu_uuid = f"GPU-{properties.uuid}"
+            self.device_kind = f"{properties.name}, {properties.total_memory:,} bytes"
         cache = None
         if settings.cache_directory is not None:
             cache = InputCache(settings.cache_directory, settings.cache_bytes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
+import queue
+import threading
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any
 
 from ctv_engine.runtime.answering import WorkerSettings
 from ctv_engine.runtime.messages import FromWorker, Unit, WorkerLost
@@ -20,16 +20,22 @@ KILL_TIMEOUT_S = 5.0
 class _Worker:
     process: SpawnProcess
     pipe: Connection
+    units: queue.SimpleQueue[Unit | None] = field(default_factory=queue.SimpleQueue)
 
 
 class LocalPool:
-    """One spawned process per device; a pipe each; death is seen through the process's sentinel."""
+    """One spawned process per device; a pipe each; its end of file tells of the process's death.
+
+    Every pipe is read and written by threads of its own: a worker that is stopped in the middle of
+    a message holds up nobody but itself.
+    """
 
     def __init__(self, devices: tuple[str, ...], settings: WorkerSettings) -> None:
         """Make an empty pool; ``settings`` are every worker's, but for the device."""
         self._devices = devices
         self._settings = settings
         self._workers: dict[int, _Worker] = {}
+        self._inbox: queue.SimpleQueue[tuple[int, FromWorker]] = queue.SimpleQueue()
         self._context = multiprocessing.get_context("spawn")
 
     def capacity(self) -> tuple[str, ...]:
@@ -45,48 +51,59 @@ class LocalPool:
         )
         process.start()
         theirs.close()
-        self._workers[worker_id] = _Worker(process, ours)
+        worker = self._workers[worker_id] = _Worker(process, ours)
+        for target in (self._read, self._write):
+            threading.Thread(target=target, args=(worker_id, worker), daemon=True).start()
         return process.pid
 
     def send(self, worker_id: int, unit: Unit) -> None:
         """Hand a unit to a worker."""
-        try:
-            self._workers[worker_id].pipe.send(unit)
-        except (BrokenPipeError, ConnectionResetError):
-            return  # its sentinel tells receive()
+        self._workers[worker_id].units.put(unit)
 
     def receive(self, timeout_s: float) -> list[tuple[int, FromWorker]]:
         """Wait for messages and deaths; a worker's last words come before its loss."""
-        waitables: dict[Any, int] = {}
-        for worker_id, worker in self._workers.items():
-            waitables[worker.pipe] = worker_id
-            waitables[worker.process.sentinel] = worker_id
-        if not waitables:
-            time.sleep(timeout_s)
-            return []
-        due = {waitables[ready] for ready in wait(list(waitables), timeout_s)}
         messages: list[tuple[int, FromWorker]] = []
-        for worker_id in sorted(due):
-            worker = self._workers[worker_id]
-            try:
-                while worker.pipe.poll():
-                    messages.append((worker_id, worker.pipe.recv()))
-            except (EOFError, OSError):
-                worker.process.join(KILL_TIMEOUT_S)
-            if not worker.process.is_alive():
-                del self._workers[worker_id]
-                worker.pipe.close()
-                messages.append((worker_id, WorkerLost(_cause(worker.process.exitcode))))
-        return messages
+        try:
+            messages.append(self._inbox.get(timeout=timeout_s))
+            while True:
+                messages.append(self._inbox.get_nowait())
+        except queue.Empty:
+            return [message for message in messages if self._is_from_a_worker(*message)]
 
     def kill(self, worker_id: int) -> None:
         """End a worker now."""
         worker = self._workers.pop(worker_id, None)
         if worker is None:
             return
+        worker.units.put(None)
         worker.process.kill()
         worker.process.join(KILL_TIMEOUT_S)
+
+    def _is_from_a_worker(self, worker_id: int, message: FromWorker) -> bool:
+        """Forget a worker with its last message; of one that was killed nothing counts."""
+        known = worker_id in self._workers
+        if known and isinstance(message, WorkerLost):
+            self._workers.pop(worker_id).units.put(None)
+        return known
+
+    def _read(self, worker_id: int, worker: _Worker) -> None:
+        try:
+            while True:
+                self._inbox.put((worker_id, worker.pipe.recv()))
+        except (EOFError, OSError):
+            worker.process.join(KILL_TIMEOUT_S)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join(KILL_TIMEOUT_S)
+        self._inbox.put((worker_id, WorkerLost(_cause(worker.process.exitcode))))
         worker.pipe.close()
+
+    def _write(self, worker_id: int, worker: _Worker) -> None:
+        while (unit := worker.units.get()) is not None:
+            try:
+                worker.pipe.send(unit)
+            except OSError:
+                return  # the reader tells of its death
 
 
 def _cause(exitcode: int | None) -> str:

@@ -1,4 +1,4 @@
-"""One worker process: keeps a model resident on one device and answers batches."""
+"""One worker process: listens to the coordinator, proves that it lives, answers units."""
 
 from __future__ import annotations
 
@@ -10,31 +10,49 @@ import time
 from multiprocessing.connection import Connection
 
 from ctv_engine.runtime.answering import Worker, WorkerSettings, line_of
-from ctv_engine.runtime.messages import Unit, WorkerLost, WorkerReady
+from ctv_engine.runtime.messages import FromWorker, Heartbeat, Unit, WorkerLost, WorkerReady
 
-ORPHAN_CHECK_S = 1.0
+HEARTBEAT_S = 1.0
 
 
 def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
     """Serve units from ``pipe`` until it closes. torch is imported here and nowhere before."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    line = Line(pipe)
+    threading.Thread(target=_beat, args=(line, os.getppid()), daemon=True).start()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         worker = Worker(settings)
     except (RuntimeError, AssertionError, ImportError, OSError) as error:
-        pipe.send(WorkerLost(f"{settings.device} can't be used: {line_of(error)}"))
+        line.send(WorkerLost(f"{settings.device} can't be used: {line_of(error)}"))
         return
-    pipe.send(WorkerReady(worker.gpu_uuid))
+    line.send(WorkerReady(worker.gpu_uuid, worker.device_kind))
     units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
     threading.Thread(target=_take_in, args=(pipe, worker, units), daemon=True).start()
     while (unit := units.get()) is not None:
         try:
-            pipe.send(worker.run(unit, pipe.send))
+            line.send(worker.run(unit, line.send))
         except OSError:
             return
+
+
+class Line:
+    """A worker's end of its pipe, for two threads that speak: one message at a time."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._turn = threading.Lock()
+
+    def send(self, message: FromWorker) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: the coordinator is gone.
+        """
+        with self._turn:
+            self._pipe.send(message)
 
 
 def _take_in(pipe: Connection, worker: Worker, units: queue.SimpleQueue[Unit | None]) -> None:
@@ -49,8 +67,12 @@ def _take_in(pipe: Connection, worker: Worker, units: queue.SimpleQueue[Unit | N
         units.put(unit)
 
 
-def _end_with_parent(parent: int) -> None:
-    """Leave as soon as the coordinator is gone, even in the middle of a batch."""
+def _beat(line: Line, parent: int) -> None:
+    """Prove that the process lives; leave with the coordinator, even in the middle of a batch."""
     while os.getppid() == parent:
-        time.sleep(ORPHAN_CHECK_S)
+        try:
+            line.send(Heartbeat())
+        except OSError:
+            break
+        time.sleep(HEARTBEAT_S)
     os._exit(1)

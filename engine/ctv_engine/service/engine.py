@@ -20,16 +20,8 @@ from ctv_engine.checkpoints.watch import Sighting, Watcher
 from ctv_engine.runtime.answering import WorkerSettings
 from ctv_engine.runtime.devices import DeviceError, parse_devices
 from ctv_engine.runtime.local_pool import LocalPool
-from ctv_engine.runtime.messages import (
-    ClosedPart,
-    FromWorker,
-    Unit,
-    UnitDone,
-    UnitFailed,
-    WorkerLost,
-    WorkerReady,
-)
 from ctv_engine.runtime.pool import Pool
+from ctv_engine.service.crew import Crew
 from ctv_engine.service.ledger import Ledger
 from ctv_engine.service.translate import version_of
 from ctv_engine.settings import Settings
@@ -45,20 +37,9 @@ TICK_S = 1.0
 FOLD_S = 60.0
 STOP_GRACE_S = 30.0
 DISK_RETRY_S = 5.0
-MAX_STRIKES = 12
-"""Strikes in a row, without a finished batch between, after which a device is set aside."""
-STRIKES_UNUSED, STRIKES_IN_BATCH = 4, 1
-"""A worker that dies before it has work speaks against the device, one in a batch against that."""
 DRAIN_ABANDON_S = 5.0
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_LOCKED = 0, 1, 2, 3
-
-
-@dataclass
-class _Worker:
-    device: str
-    ready: bool = False
-    unit: Unit | None = None
 
 
 @dataclass
@@ -92,18 +73,15 @@ class Engine:
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._evaluations = ledger.evaluations
+        self._scheduler = ledger.evaluations.scheduler
         self._writer = ledger.writer
-        self._pool = pool
         self._poller = poller
         self._host = socket.gethostname()
+        self._crew = Crew(pool, ledger, poller, self._host, self._soon)
         self._version = version_of("ctv-tui") or "unknown"
-        self._workers: dict[int, _Worker] = {}
-        self._strikes: dict[str, int] = {}
-        self._told: set[str] = set()
         self._sightings: deque[Sighting] = deque()
         self._seen: queue.SimpleQueue[list[Sighting]] = queue.SimpleQueue()
-        self._outbox: deque[Callable[[], None]] = deque()
+        self._outbox: deque[Callable[[], object]] = deque()
         self._blocked_at: float | None = None
         self._requests = requests
         self._stopping_since = 0.0
@@ -137,13 +115,12 @@ class Engine:
         self._poller.start()
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         watch.start()
-        for device in self._pool.capacity():
-            self._start_worker(device)
+        self._crew.start_all()
         try:
             return self._loop()
         finally:
             self._watch_ends.set()
-            self._end_workers()
+            self._crew.end_all()
             self._poller.stop()
             self._ledger.close()
             if self._requests.drain and not self._requests.stop:
@@ -153,9 +130,7 @@ class Engine:
 
     def _loop(self) -> int:
         while True:
-            messages = self._pool.receive(RECEIVE_TIMEOUT_S)
-            for worker_id, message in messages:
-                self._outbox.append(partial(self._on_message, worker_id, message))
+            self._crew.listen(RECEIVE_TIMEOUT_S)
             try:
                 self._work()
             except sqlite3.OperationalError as error:
@@ -164,7 +139,7 @@ class Engine:
                 return EXIT_OK
             if self._drained():
                 return EXIT_OK
-            if not self._workers and not self._pool_is_usable():
+            if self._crew.hopeless and not self._outbox:
                 self._ledger.event("error", "worker", "no usable device is left; the engine ends")
                 return EXIT_FAILED
 
@@ -172,9 +147,7 @@ class Engine:
         """One pass over everything that writes; an error leaves the rest for the next pass."""
         if self._blocked_at is not None and time.time() - self._blocked_at < DISK_RETRY_S:
             return
-        while self._outbox:
-            self._outbox[0]()
-            self._outbox.popleft()
+        self._flush()
         while not self._seen.empty():
             self._sightings.extend(self._seen.get())
         while self._sightings:
@@ -183,8 +156,20 @@ class Engine:
         if self._blocked_at is not None:
             self._blocked_at = None
             self._ledger.event("warning", "disk", "the database can be written to again")
-        self._feed()
+        self._crew.replace_overdue()
+        if not self._requests.stop:
+            self._crew.feed()
+        self._flush()
         self._tick()
+
+    def _soon(self, step: Callable[..., object], /, *values: object) -> None:
+        """Queue a step that writes; it is repeated until it succeeds, and the next ones wait."""
+        self._outbox.append(partial(step, *values))
+
+    def _flush(self) -> None:
+        while self._outbox:
+            self._outbox[0]()
+            self._outbox.popleft()
 
     def _blocked(self, error: sqlite3.OperationalError) -> None:
         """Keep every result in memory and hand out nothing new until the disk takes it."""
@@ -196,112 +181,6 @@ class Engine:
                 flush=True,
             )
         self._blocked_at = time.time()
-
-    # --- workers ------------------------------------------------------------------------------
-
-    def _start_worker(self, device: str) -> None:
-        worker_id = self._writer.add_worker(self._ledger.run_id, self._host, device)
-        pid = self._pool.start(worker_id, device)
-        self._workers[worker_id] = _Worker(device)
-        self._writer.set_worker(worker_id, "starting", pid=pid)
-        if pid is not None and device.startswith("cpu"):
-            self._poller.watch_process(worker_id, f"cpu-{device.partition(':')[2]}", pid)
-
-    def _on_message(self, worker_id: int, message: FromWorker) -> None:
-        worker = self._workers.get(worker_id)
-        if worker is None:
-            return
-        if isinstance(message, WorkerReady):
-            self._writer.set_worker(worker_id, "ready", gpu_uuid=message.gpu_uuid)
-            worker.ready = True
-        elif isinstance(message, ClosedPart):
-            unit = self._evaluations.scheduler.unit(message.unit_id)
-            if unit is not None:
-                self._evaluations.take_part(unit, worker_id, message)
-                self._finish_soon(unit)
-        elif isinstance(message, UnitDone):
-            self._on_done(worker_id, worker, message)
-        elif isinstance(message, UnitFailed):
-            self._on_failed(worker_id, worker, message)
-        elif isinstance(message, WorkerLost):
-            self._on_lost(worker_id, worker, message.reason)
-
-    def _on_done(self, worker_id: int, worker: _Worker, message: UnitDone) -> None:
-        unit = self._evaluations.scheduler.unit(message.unit_id)
-        if unit is not None:
-            self._evaluations.take(unit, worker_id, message)
-            self._finish_soon(unit)
-            for note in message.notes:
-                self._tell(note, unit)
-        self._strikes.pop(worker.device, None)
-        worker.unit = None
-
-    def _tell(self, note: str, unit: Unit) -> None:
-        """Store what several workers may find out, once."""
-        if note not in self._told:
-            self._told.add(note)
-            self._ledger.event("warning", "model", note, unit.checkpoint.checkpoint_id)
-
-    def _on_failed(self, worker_id: int, worker: _Worker, message: UnitFailed) -> None:
-        unit = self._evaluations.scheduler.unit(message.unit_id)
-        if unit is not None:
-            if message.fault == "checkpoint":
-                self._ledger.fail_checkpoint(unit.checkpoint, message.reason)
-            elif message.fault == "evaluation":
-                self._evaluations.fail_evaluation(unit.evaluation_id, message.reason)
-            else:
-                text = f"batch {unit.batch.batch_id} of step {unit.checkpoint.step}"
-                self._ledger.event("warning", "batch", f"{text}: {message.reason}")
-                lost = self._evaluations.scheduler.fail(
-                    message.unit_id, message.reason, message.fault
-                )
-                if lost is not None:
-                    self._evaluations.give_up(lost, worker_id)
-                self._finish_soon(unit)
-        worker.unit = None
-
-    def _finish_soon(self, unit: Unit) -> None:
-        """Ending an evaluation is a step of its own, so that a full disk can't make it lost."""
-        self._outbox.append(partial(self._evaluations.finish_if_complete, unit.evaluation_id))
-
-    def _on_lost(self, worker_id: int, worker: _Worker, reason: str) -> None:
-        self._ledger.event("error", "worker", f"worker on {worker.device} ended: {reason}")
-        self._writer.set_worker(worker_id, "lost")
-        for lost in self._evaluations.scheduler.lose(worker_id, reason):
-            self._evaluations.give_up(lost, worker_id)
-            self._finish_soon(lost.unit)
-        self._poller.forget_process(worker_id)
-        del self._workers[worker_id]
-        strikes = STRIKES_IN_BATCH if worker.unit is not None else STRIKES_UNUSED
-        self._strikes[worker.device] = self._strikes.get(worker.device, 0) + strikes
-        if self._strikes[worker.device] < MAX_STRIKES:
-            self._start_worker(worker.device)
-        else:
-            text = f"{worker.device} set aside: its workers die without finishing a batch"
-            self._ledger.event("error", "worker", text)
-
-    def _pool_is_usable(self) -> bool:
-        devices = self._pool.capacity()
-        return any(self._strikes.get(device, 0) < MAX_STRIKES for device in devices)
-
-    def _feed(self) -> None:
-        """Give every free worker its next unit."""
-        if self._requests.stop:
-            return
-        for worker_id, worker in self._workers.items():
-            if not worker.ready or worker.unit is not None:
-                continue
-            unit = self._evaluations.scheduler.lease(worker_id)
-            if unit is None:
-                return
-            worker.unit = unit
-            self._pool.send(worker_id, unit)
-            self._evaluations.start(unit)
-
-    def _end_workers(self) -> None:
-        for worker_id in list(self._workers):
-            self._pool.kill(worker_id)
-            self._writer.set_worker(worker_id, "ended")
 
     # --- watching -----------------------------------------------------------------------------
 
@@ -337,17 +216,16 @@ class Engine:
             self._polls_when_draining = self._polls
         looked = self._polls >= self._polls_when_draining + 2 and self._watcher_settled
         waiting = self._outbox or self._sightings or not self._seen.empty()
-        if not looked or waiting or not self._evaluations.scheduler.idle:
+        if not looked or waiting or not self._scheduler.idle:
             return False
         self._ledger.finalise()
-        return self._evaluations.scheduler.idle
+        return self._scheduler.idle
 
     def _stopped(self) -> bool:
         if not self._stopping_since:
             self._stopping_since = time.time()
-        under_way = any(worker.unit is not None for worker in self._workers.values())
         late = time.time() - self._stopping_since > STOP_GRACE_S
-        return late or not (under_way or self._outbox)
+        return late or not (self._crew.busy or self._outbox)
 
     # --- every second -------------------------------------------------------------------------
 
@@ -357,7 +235,7 @@ class Engine:
             return
         self._ticked_at = now
         self._writer.add_samples(self._poller.drain())
-        self._evaluations.refresh_scores()
+        self._ledger.evaluations.refresh_scores()
         self._beat()
         if now - self._folded_at >= FOLD_S:
             self._folded_at = now
@@ -366,9 +244,9 @@ class Engine:
     def _state(self) -> EngineState:
         if self._requests.stop:
             return "stopping"
-        if not any(worker.ready for worker in self._workers.values()):
+        if not self._crew.ready:
             return "starting"
-        return "idle" if self._evaluations.scheduler.idle else "scoring"
+        return "idle" if self._scheduler.idle else "scoring"
 
     def _beat(self) -> None:
         if self._last_state != "stopped":

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from ctv_engine.models.work import Work
 from ctv_engine.runtime.costs import CostModel
+from ctv_engine.runtime.leases import Patience
 from ctv_engine.runtime.messages import (
     Batch,
     Checkpoint,
@@ -21,7 +22,13 @@ from ctv_engine.runtime.messages import (
 )
 from ctv_engine.runtime.schedule import GivenUp, Scheduler
 from ctv_engine.service.plans import Plans
-from ctv_engine.service.translate import prediction_rows, span_rows, unanswered
+from ctv_engine.service.translate import (
+    prediction_rows,
+    recorded_seconds,
+    seconds_of,
+    span_rows,
+    unanswered,
+)
 from ctv_engine.settings import Settings
 from ctv_engine.store.rows import EvaluationState, EventLevel, Mode, WorkRow
 from ctv_engine.store.writer import Writer
@@ -69,7 +76,11 @@ class Evaluations:
             on_end: called after an evaluation has ended, with its id.
             on_checkpoint_done: called when no evaluation of a checkpoint is left.
         """
-        self.scheduler = Scheduler(settings.schedule, costs=CostModel(_recorded(writer)))
+        self.scheduler = Scheduler(
+            settings.schedule,
+            costs=CostModel(recorded_seconds(writer.connection)),
+            patience=Patience(settings.hang_s, settings.silence_s),
+        )
         self.plans = plans
         self._writer = writer
         self._settings = settings
@@ -216,7 +227,7 @@ class Evaluations:
         """Persist the closed results of a pair whose open answers are still being written."""
         entry = self._entries[unit.evaluation_id]
         self._persist(entry, 0, unit, worker_id, part.results, part.spans, None)
-        self._closed_s[unit.unit_id] = _seconds(part.results)
+        self._closed_s[unit.unit_id] = seconds_of(part.results)
 
     def take(self, unit: Unit, worker_id: int, done: UnitDone) -> None:
         """Persist a unit's results; :meth:`finish_if_complete` is due next."""
@@ -227,7 +238,7 @@ class Evaluations:
             self.scheduler.complete(unit.unit_id)
             return
         self._persist(entry, -1, unit, worker_id, done.results, done.spans, done.work)
-        seconds = _seconds(done.results)
+        seconds = seconds_of(done.results)
         for name, spent in self._closed_s.pop(unit.unit_id, {}).items():
             seconds[name] = seconds.get(name, 0.0) + spent
         self.scheduler.complete(unit.unit_id, seconds)
@@ -386,28 +397,3 @@ def _billed(entry: Entry, work: Work | None) -> Mapping[int, WorkRow]:
         entry.evaluations[0]: WorkRow(**{**asdict(work), "row_steps": 0}),
         entry.evaluations[1]: WorkRow(row_steps=work.row_steps),
     }
-
-
-def _seconds(results: Iterable[ItemResult]) -> dict[tuple[str, str], float]:
-    return {
-        result.key: (result.prefill_s or 0.0) + (result.decode_s or 0.0)
-        for result in results
-        if result.reason is None
-    }
-
-
-def _recorded(writer: Writer) -> dict[tuple[Task, tuple[str, str]], float]:
-    """Return what each item took at the last checkpoint of an earlier engine's work, in seconds."""
-    rows = writer.query(
-        "SELECT e.mode, i.dataset, i.key, coalesce(p.prefill_s, 0) + coalesce(p.decode_s, 0)"
-        " FROM evaluations e JOIN predictions p ON p.evaluation_id = e.id"
-        " JOIN items i ON i.id = p.item_id WHERE p.status = 'ok' AND e.id IN"
-        " (SELECT max(id) FROM evaluations WHERE state = 'done' GROUP BY mode)"
-    )
-    found: dict[tuple[Task, tuple[str, str]], float] = {}
-    for mode, dataset, key, seconds in rows:
-        name = (dataset, key)
-        found["closed" if mode == "closed" else "open", name] = seconds
-        if mode != "gold":
-            found["pair", name] = found.get(("pair", name), 0.0) + seconds
-    return found

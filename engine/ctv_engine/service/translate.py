@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 
-from ctv_engine.runtime.messages import Batch, ItemResult, TimedSpan, Unit
-from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow, SpanRow
+from ctv_engine.runtime.costs import Name
+from ctv_engine.runtime.messages import Batch, ItemResult, Task, TimedSpan, Unit
+from ctv_engine.store.recorded import finished_evaluations
+from ctv_engine.store.rows import MODES, DatasetRow, ItemRow, PredictionRow, SpanRow
 from ctv_engine.suite import Suite, question_hash
 
 PACKAGES = (
@@ -133,3 +135,29 @@ def unanswered(batches: Iterable[Batch], item_ids: ItemIds, done: set[int]) -> l
         for batch in batches
         if any(item_ids[item.dataset, item.key] not in done for item in batch.items)
     ]
+
+
+def seconds_of(results: Iterable[ItemResult]) -> dict[Name, float]:
+    """Return the device seconds of every item that has an answer."""
+    return {
+        result.key: (result.prefill_s or 0.0) + (result.decode_s or 0.0)
+        for result in results
+        if result.reason is None
+    }
+
+
+def recorded_seconds(connection: sqlite3.Connection) -> dict[tuple[Task, Name], float]:
+    """Return what every item took in the last finished evaluation of each mode.
+
+    A pair takes what its two forms took together.
+    """
+    found: dict[tuple[Task, Name], float] = {}
+    for mode in reversed(MODES):  # a paired item's own open task counts before gold's
+        task: Task = "closed" if mode == "closed" else "open"
+        for evaluation in finished_evaluations(connection, mode, limit=1):
+            for item in evaluation.items:
+                name = (item.dataset, item.key)
+                found[task, name] = item.seconds
+                if mode != "gold":
+                    found["pair", name] = found.get(("pair", name), 0.0) + item.seconds
+    return found
