@@ -307,10 +307,10 @@ class Ledger:
             )[0][0]
             reason = f"{failed} of {planned} items have no answer: {why}"
         self.writer.finish_evaluation(evaluation_id, "done" if done else "failed", reason)
-        self._tell_end(evaluation_id, checkpoint, reason)
         self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
         if self.scheduler.evaluations_of(checkpoint.checkpoint_id) == [evaluation_id]:
             self._finish_checkpoint(checkpoint)
+        self._tell_end(evaluation_id, checkpoint, reason)  # the last write: it can't be repeated
         self.scheduler.drop(evaluation_id)
 
     def _tell_end(self, evaluation_id: int, checkpoint: Checkpoint, reason: str | None) -> None:
