@@ -44,14 +44,16 @@ class Overdue:
 class Lease:
     """A unit in a worker's hands. ``twin`` is the unit of the other copy, where there is one.
 
-    A ``void`` lease is one whose result nobody waits for any more; its worker is still busy.
+    A worker runs its units in the order in which it got them; a unit that waits behind another has
+    not ``began``. A ``void`` lease is one whose result nobody waits for any more; its worker is
+    still busy.
     """
 
     unit: Unit
     estimate: Estimate
     worker_id: int
     loads: bool
-    began: float
+    began: float | None = None
     predicted_s: float | None = None
     deadline: float = math.inf
     copied: bool = False
@@ -134,23 +136,28 @@ class LeaseBook:
         worker = self._worker(worker_id, now)
         loads = worker.resident != unit.checkpoint.digest
         worker.resident = unit.checkpoint.digest
-        lease = Lease(unit, estimate, worker_id, loads, began=now - self._paused_s)
+        lease = Lease(unit, estimate, worker_id, loads)
         self._leases[unit.unit_id] = lease
         worker.held[unit.unit_id] = lease
+        if len(worker.held) == 1:
+            self._begin(lease, now - self._paused_s)
+        return lease
+
+    def _begin(self, lease: Lease, at: float) -> None:
+        lease.began = at
         self._predict(lease)
         least_s = self._patience.hang_s
-        lease.deadline = lease.began + (
+        lease.deadline = at + (
             UNKNOWN_FACTOR * least_s
             if lease.predicted_s is None
             else max(least_s, DEADLINE_FACTOR * lease.predicted_s)
         )
-        return lease
 
     def _predict(self, lease: Lease) -> None:
         """Say when a unit becomes late, now or as soon as enough has been measured."""
         unit_id = lease.unit.unit_id
         expected_s = self._expected_s(lease.estimate)
-        if expected_s is None or (lease.loads and self._loading_s is None):
+        if lease.began is None or expected_s is None or (lease.loads and self._loading_s is None):
             self._unpredicted[unit_id] = lease
             return
         self._unpredicted.pop(unit_id, None)
@@ -173,15 +180,20 @@ class LeaseBook:
         lease.void = True
         self._not_late(lease)
 
-    def end(self, unit_id: int) -> Lease | None:
-        """Take a lease back."""
+    def end(self, unit_id: int, now: float) -> Lease | None:
+        """Take a lease back; what the worker holds behind it begins."""
         lease = self._forget(unit_id)
         if lease is not None:
-            self._workers[lease.worker_id].held.pop(unit_id, None)
+            held = self._workers[lease.worker_id].held
+            del held[unit_id]
+            if held and (following := next(iter(held.values()))).began is None:
+                self._begin(following, now - self._paused_s)
         return lease
 
     def measure(self, lease: Lease, device_s: float, now: float) -> None:
         """Learn from a finished unit how its time passes beside the device's work."""
+        if lease.began is None:
+            return
         elapsed_s = now - self._paused_s - lease.began
         if lease.loads:
             beside_s = max(0.0, elapsed_s - device_s)
@@ -258,7 +270,7 @@ class LeaseBook:
         if worker.ready_by is not None and now > worker.ready_by:
             return f"not ready after {UNKNOWN_FACTOR * self._patience.hang_s:.0f} s"
         for lease in worker.held.values():
-            if now > lease.deadline:
+            if lease.began is not None and now > lease.deadline:
                 spent_s, batch = now - lease.began, lease.unit.batch.batch_id
                 expected = (
                     "" if lease.predicted_s is None else f", expected {lease.predicted_s:.1f} s"

@@ -149,11 +149,17 @@ class Scheduler:
 
     # --- leases -------------------------------------------------------------------------------
 
-    def lease(self, worker_id: int) -> Unit | None:
-        """Return the next unit for a worker, or None if there is nothing for it now."""
+    def lease(self, worker_id: int, *, ahead: bool = False) -> Unit | None:
+        """Return the next unit for a worker, or None if there is nothing for it now.
+
+        ``ahead``: a unit to prepare while the worker runs another. It is given only as long as more
+        units wait than there are workers, so that none waits behind another while a worker is free.
+        """
         now = self._clock()
         work = self._most_urgent()
-        late = self._late_unit(worker_id, work, now)
+        if ahead and (work is None or len(work.waiting) <= len(self._book.workers)):
+            return None
+        late = None if ahead else self._late_unit(worker_id, work, now)
         if late is not None:
             return self._copy(late, worker_id, now)
         if work is None:
@@ -224,7 +230,7 @@ class Scheduler:
             unit = lease.unit
             work = self._evaluations[unit.evaluation_id]
             work.leased -= 1
-            losses = unit.losses + 1
+            losses = unit.losses + (lease.began is not None)
             if self._leave_to_twin(lease, losses):
                 continue
             if losses < MAX_LOSSES:
@@ -328,7 +334,7 @@ class Scheduler:
     # --- ends and faults ----------------------------------------------------------------------
 
     def _end(self, unit_id: int) -> Lease | None:
-        lease = self._book.end(unit_id)
+        lease = self._book.end(unit_id, self._clock())
         if lease is None or lease.void:
             return None
         self._evaluations[lease.unit.evaluation_id].leased -= 1

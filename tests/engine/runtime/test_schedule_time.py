@@ -62,6 +62,43 @@ def test_the_cost_of_leases_does_not_grow_with_the_workers() -> None:
     assert rate > 20_000 / 2, "half the bar: this machine may be shared"
 
 
+# --- one unit ahead -----------------------------------------------------------------------------
+
+
+def test_a_unit_is_given_ahead_only_while_more_units_wait_than_there_are_workers() -> None:
+    clocked = Clocked()
+    clocked.workers(1, 2)
+    clocked.add([batch(n) for n in range(6)])
+    clocked.lease(1), clocked.lease(2)
+    assert clocked.scheduler.lease(1, ahead=True) is not None
+    assert clocked.scheduler.lease(2, ahead=True) is not None
+    assert clocked.scheduler.lease(1, ahead=True) is None, "two are left for two workers"
+    assert clocked.scheduler.lease(1) is not None
+
+
+def test_the_time_of_a_unit_that_was_given_ahead_begins_with_its_turn() -> None:
+    clocked = Clocked()
+    clocked.workers(1)
+    clocked.add([batch(n) for n in range(9)])
+    first, second = clocked.lease(1), clocked.scheduler.lease(1, ahead=True)
+    assert second is not None
+    allowed = UNKNOWN_FACTOR * 100
+    assert clocked.live(1, seconds=allowed) == []
+    clocked.scheduler.complete(first.unit_id)
+    assert clocked.live(1, seconds=allowed) == []
+    assert clocked.live(1, seconds=2) == [f"1: stuck in batch 1 for {allowed + 1:.0f} s"]
+
+
+def test_a_dead_worker_gives_back_what_it_had_ahead() -> None:
+    clocked = Clocked()
+    clocked.workers(1, 2)
+    clocked.add([batch(n) for n in range(9)])
+    held = [clocked.lease(1).batch.batch_id, clocked.lease(1).batch.batch_id]
+    assert clocked.scheduler.lose(1, "killed") == []
+    again = {unit.batch.batch_id: unit.losses for unit in (clocked.lease(2), clocked.lease(2))}
+    assert again == {held[0]: 1, held[1]: 0}, "only what was under way is suspect"
+
+
 # --- late: a second copy ------------------------------------------------------------------------
 
 SECONDS = 4.0
