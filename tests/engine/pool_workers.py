@@ -1,0 +1,31 @@
+"""What a pool's processes run in tests: no model, only the pipe."""
+
+from __future__ import annotations
+
+import os
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ctv_engine.runtime.messages import Heartbeat, UnitDone, WorkerReady
+
+
+def echo(pipe: Connection, settings: Any) -> None:
+    """Be ready, answer every unit at once with a note as long as its first question."""
+    pipe.send(WorkerReady(f"gpu-of-{settings.device}", "kind"))
+    while True:
+        unit = pipe.recv()
+        pipe.send(UnitDone(unit.unit_id, (), (), (unit.batch.items[0].question,)))
+
+
+def half_a_message(pipe: Connection, settings: Any) -> None:
+    """Announce a message and never write it all."""
+    os.write(pipe.fileno(), (1000).to_bytes(4, "big") + b"begin")
+    time.sleep(600)
+
+
+def last_words(pipe: Connection, settings: Any) -> None:
+    """Speak and die."""
+    pipe.send(Heartbeat())
+    pipe.send(WorkerReady("gpu"))
+    os._exit(7)
