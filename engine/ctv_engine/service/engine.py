@@ -235,6 +235,7 @@ class Engine:
             return
         self._ticked_at = now
         self._writer.add_samples(self._poller.drain())
+        self._ledger.evaluations.sweep()
         self._ledger.evaluations.refresh_scores()
         self._beat()
         if now - self._folded_at >= FOLD_S:

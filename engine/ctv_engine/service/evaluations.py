@@ -90,7 +90,9 @@ class Evaluations:
         self._on_checkpoint_done = on_checkpoint_done
         self._entries: dict[int, Entry] = {}
         self._parked: dict[tuple[str, str], list[tuple[Checkpoint, list[Mode]]]] = {}
+        self._open: dict[int, Checkpoint] = {}
         self._begun: set[int] = set()
+        self._ended: set[int] = set()
         self._closed_s: dict[int, dict[tuple[str, str], float]] = {}
         self._measures = 0
 
@@ -102,6 +104,7 @@ class Evaluations:
         Failed ones are only made again on ``retry``. A suite that was never asked with this
         processor is measured first.
         """
+        self._open[checkpoint.checkpoint_id] = checkpoint
         by_suite: dict[str, list[Mode]] = {}
         for mode in modes:
             asked = self.plans.asked.get(mode)
@@ -173,6 +176,11 @@ class Evaluations:
 
     def _add(self, entry: Entry, batches: Sequence[Batch], probe: Batch | None) -> None:
         self._entries[entry.number] = entry
+        for number, mode in zip(entry.evaluations, entry.modes, strict=True):
+            if self._state(entry.checkpoint, mode) == "done":
+                self._ended.add(number)
+            else:
+                self._ended.discard(number)
         self.scheduler.add(
             entry.number,
             entry.checkpoint,
@@ -291,16 +299,24 @@ class Evaluations:
                 self._end_measure(entry)
             return
         for evaluation_id in entry.evaluations:
-            state, done, failed, planned = self._writer.query(
-                "SELECT state, done, failed, planned FROM evaluations WHERE id = ?", evaluation_id
+            done, failed, planned = self._writer.query(
+                "SELECT done, failed, planned FROM evaluations WHERE id = ?", evaluation_id
             )[0]
-            if state in ("queued", "running") and done + failed >= planned:
+            if evaluation_id not in self._ended and done + failed >= planned:
                 if not self._still_holds(entry.checkpoint):
                     return
                 self._finish(entry, evaluation_id, done, failed, planned)
+                self._ended.add(evaluation_id)
         if self.scheduler.is_finished(number):
             self._drop(entry)
             self._end_checkpoint_if_done(entry.checkpoint)
+
+    def sweep(self) -> None:
+        """End whatever is complete, should the step that was to end it have failed on its way."""
+        for number in [n for n in self._entries if self.scheduler.is_finished(n)]:
+            self.finish_if_complete(number)
+        for checkpoint in list(self._open.values()):
+            self._end_checkpoint_if_done(checkpoint)
 
     def _finish(
         self, entry: Entry, evaluation_id: int, done: int, failed: int, planned: int
@@ -327,6 +343,7 @@ class Evaluations:
         """End every evaluation of a checkpoint that can't be evaluated. May be called again."""
         for evaluation_id, _ in self._unfinished(checkpoint):
             self._writer.finish_evaluation(evaluation_id, "failed", reason)
+        self._open.pop(checkpoint.checkpoint_id, None)
         self._forget(checkpoint)
 
     def _forget(self, checkpoint: Checkpoint) -> None:
@@ -375,6 +392,7 @@ class Evaluations:
         number = checkpoint.checkpoint_id
         state = self._writer.query("SELECT state FROM checkpoints WHERE id = ?", number)[0][0]
         if state in ("done", "failed"):
+            self._open.pop(number, None)
             return
         failed = self._writer.query(
             "SELECT mode, reason FROM evaluations WHERE checkpoint_id = ? AND state = 'failed'",
@@ -384,6 +402,7 @@ class Evaluations:
         self._writer.set_checkpoint(
             number, "failed" if failed else "done", reason, done_at=time.time()
         )
+        self._open.pop(number, None)
         self._on_checkpoint_done(checkpoint)
 
 

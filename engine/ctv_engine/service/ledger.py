@@ -245,9 +245,9 @@ class Ledger:
         text = f"step {checkpoint.step} {mode} done{spent}{waited}"
         if reason:
             text += f"; {reason}"
+        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
-        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
 
     def _still_holds(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""
