@@ -339,25 +339,25 @@ class Evaluations:
             self._schedule(entry.suite, checkpoint, modes)
             self._end_checkpoint_if_done(checkpoint)
 
-    def fail_checkpoint(self, checkpoint: Checkpoint, reason: str) -> None:
-        """End every evaluation of a checkpoint that can't be evaluated. May be called again."""
+    def fail_all(self, checkpoint: Checkpoint, reason: str) -> None:
+        """Write down that nothing more of a checkpoint can be evaluated. May be called again."""
         for evaluation_id, _ in self._unfinished(checkpoint):
             self._writer.finish_evaluation(evaluation_id, "failed", reason)
-        self._open.pop(checkpoint.checkpoint_id, None)
-        self._forget(checkpoint)
 
-    def _forget(self, checkpoint: Checkpoint) -> None:
-        mine = [e for e in self._entries.values() if e.checkpoint == checkpoint]
-        for entry in mine:
+    def forget(self, checkpoint: Checkpoint) -> None:
+        """Take a checkpoint out of the schedule. Writes nothing, so it can't fail half-way."""
+        self._open.pop(checkpoint.checkpoint_id, None)
+        for entry in [e for e in self._entries.values() if e.checkpoint == checkpoint]:
             self._drop(entry)
         for key, parked in list(self._parked.items()):
             rest = [(other, modes) for other, modes in parked if other != checkpoint]
             if len(rest) == len(parked):
                 continue
-            # Whatever was being measured with this checkpoint goes on with another one.
+            # What was being measured with this checkpoint is measured with another one.
             del self._parked[key]
             for other, modes in rest:
-                self.queue(other, modes)
+                suite = self.plans.asked[modes[0]].suite
+                self._measure(suite, other, modes, self.plans.unmeasured(suite, other.processor))
 
     def fail_evaluation(self, number: int, reason: str) -> None:
         """End the closed evaluation of an entry that can't be scored; the others go on."""

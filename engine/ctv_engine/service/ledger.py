@@ -231,8 +231,9 @@ class Ledger:
 
     def fail_checkpoint(self, checkpoint: Checkpoint, reason: str) -> None:
         """End every evaluation of a checkpoint that can't be evaluated. May be called again."""
-        self.evaluations.fail_checkpoint(checkpoint, reason)
+        self.evaluations.fail_all(checkpoint, reason)
         self._end_checkpoint(checkpoint.checkpoint_id, "failed", reason, checkpoint.step)
+        self.evaluations.forget(checkpoint)
         unpin(checkpoint.directory)
 
     def _evaluation_ended(self, evaluation_id: int, checkpoint: Checkpoint) -> None:

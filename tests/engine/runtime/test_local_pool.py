@@ -13,6 +13,7 @@ from engine_run import wait_until
 from scheduled import batch, checkpoint
 
 from ctv_engine.runtime import local_pool
+from ctv_engine.runtime.answering import WorkerSettings
 from ctv_engine.runtime.local_pool import LocalPool
 from ctv_engine.runtime.messages import (
     FromWorker,
@@ -33,7 +34,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[StartPool]:
 
     def make(*targets: Callable[..., None]) -> LocalPool:
         devices = tuple(f"cpu:{n}" for n in range(len(targets)))
-        pool = LocalPool(devices, "auto", None)
+        pool = LocalPool(devices, WorkerSettings("", "auto", None))
         for number, target in enumerate(targets, 1):
             monkeypatch.setattr(local_pool, "run_worker", target)
             assert pool.start(number, devices[number - 1])
