@@ -49,11 +49,13 @@ class AdapterSlot:
     _form: dict[str, Any] = field(default_factory=dict)
     _generation_config: Any = None
     _modules: dict[str, Any] = field(default_factory=dict)
+    _addresses: set[int] = field(default_factory=set)
     _intact: bool = True
 
     def __post_init__(self) -> None:
         """Keep what an adapter takes the place of, and what end tokens are read from."""
         self._modules = {name: module for name, module in self.model.named_modules() if name}
+        self._addresses = {parameter.data_ptr() for parameter in self.model.parameters()}
         self._generation_config = copy.deepcopy(self.model.generation_config)
 
     def holds(self, base: Path) -> bool:
@@ -130,6 +132,8 @@ class AdapterSlot:
                     self._tuned, self._tuned.peft_config["default"], weights
                 )
             self._refuse_what_does_not_fit(weights, wanted, directory)
+            if any(value.data_ptr() in self._addresses for value in wanted.values()):
+                self._intact = False  # it brings values for the base's own biases
             with torch.inference_mode():
                 set_peft_model_state_dict(self._tuned, {key: weights[key] for key in wanted})
 

@@ -138,7 +138,7 @@ OTHER_FORMS: list[tuple[str, Any]] = [
     ("the head as well", peft.LoraConfig(**SOME, modules_to_save=["lm_head"])),
     ("DoRA", peft.LoraConfig(**SOME, use_dora=True)),
     ("every linear layer", peft.LoraConfig(r=2, target_modules="all-linear")),
-    ("biases", peft.LoraConfig(**SOME, bias="none", use_rslora=True)),
+    ("rank-stabilised", peft.LoraConfig(**SOME, use_rslora=True)),
     ("IA3", peft.IA3Config(target_modules=["k_proj", "up_proj"], feedforward_modules=["up_proj"])),
     ("LoHa", peft.LoHaConfig(r=2, target_modules=["q_proj"])),
 ]
@@ -157,6 +157,19 @@ def test_an_adapter_of_another_form_is_built_anew_on_the_same_base(
         adapter.load(directory, base)
         assert same(answers(adapter, questions), as_peft_loads(base, directory, questions))
         assert at <= base_addresses(adapter)
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_after_an_adapter_that_changes_the_bases_biases_the_base_is_read_anew(
+    base: Path, tmp_path: Path, questions: list[Question], bias: Any
+) -> None:
+    usual = save_adapter(base, tmp_path / "checkpoint-1", 1)
+    other = save_adapter(base, tmp_path / "checkpoint-2", 2, peft.LoraConfig(**SOME, bias=bias))
+    assert any(key.endswith("bias") for key in load_file(other / WEIGHTS))
+    adapter = loaded(usual, base)
+    for directory in (other, usual, other):
+        adapter.load(directory, base)
+        assert same(answers(adapter, questions), as_peft_loads(base, directory, questions))
 
 
 def test_between_adapters_and_whole_checkpoints(
