@@ -232,11 +232,12 @@ class Scheduler:
             unit = lease.unit
             work = self._evaluations[unit.evaluation_id]
             work.leased -= 1
-            losses = unit.losses + (lease.began is not None)
+            begun = lease.began is not None  # what only waited behind another unit was not tried
+            losses = unit.losses + begun
             if self._leave_to_twin(lease, losses):
                 continue
             if losses < MAX_LOSSES:
-                self._push_again(work, unit.batch, unit.attempt + 1, losses)
+                self._push_again(work, unit.batch, unit.attempt + begun, losses)
             else:
                 why = f"{MAX_LOSSES} workers died on it: {reason}"
                 # A part is suspect already: one more death splits it again.

@@ -64,7 +64,7 @@ class ScriptedPool:
 
     def receive(self, timeout_s: float) -> list[tuple[int, FromWorker]]:
         messages, self.messages = self.messages, []
-        return [(w, m) for w, m in messages if w in self.alive or isinstance(m, WorkerLost)]
+        return [(w, m) for w, m in messages if w not in self.killed]
 
     def kill(self, worker_id: int) -> None:
         self.killed.append(worker_id)
@@ -143,9 +143,11 @@ class Desk:
             "evaluations": "SELECT mode, schedule, state, reason, planned, done, failed,"
             " started_at IS NULL, finished_at IS NULL FROM evaluations",
             "checkpoints": "SELECT state, reason FROM checkpoints",
-            "workers": "SELECT device, gpu_uuid, pid IS NULL, state FROM workers ORDER BY id",
+            "workers": "SELECT device, gpu_uuid, pid IS NULL, state FROM workers"
+            " ORDER BY device, id",
             "events": "SELECT level, kind, message FROM events"
             " WHERE kind <> 'evaluation' ORDER BY id",
+            "told": "SELECT DISTINCT level, kind, message FROM events ORDER BY message",
             "ends": "SELECT count(*) FROM events WHERE kind = 'evaluation'",
         }
         return {name: self.writer.query(sql) for name, sql in queries.items()}
@@ -154,6 +156,14 @@ class Desk:
 def measured(unit: Unit) -> UnitDone:
     lengths = tuple(Lengths((item.dataset, item.key), 9, 5) for item in unit.batch.items)
     return UnitDone(unit.unit_id, (), (), lengths=lengths)
+
+
+def lasting(rows: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Leave out what depends on which worker failed first: attempts, and the order of events."""
+    predictions = [row[:-1] for row in rows["predictions"]]
+    return {name: kept for name, kept in rows.items() if name != "events"} | {
+        "predictions": predictions
+    }
 
 
 def done(unit: Unit) -> UnitDone:
@@ -233,7 +243,7 @@ def test_a_write_that_fails_at_any_moment_changes_nothing(
 
     monkeypatch.setattr(Writer, "transaction", counted)
     calm.run()
-    wanted, writes = calm.rows(), count
+    wanted, writes = lasting(calm.rows()), count
     assert writes > 10
     for refused in range(1, writes + 1):
         monkeypatch.setattr(Writer, "transaction", real)
@@ -252,7 +262,7 @@ def test_a_write_that_fails_at_any_moment_changes_nothing(
         monkeypatch.setattr(Writer, "transaction", refusing)
         one.run()
         assert one.failures == 1
-        assert one.rows() == wanted, f"write {refused} of {writes}"
+        assert lasting(one.rows()) == wanted, f"write {refused} of {writes}"
 
 
 def test_a_checkpoint_that_cannot_be_evaluated_ends_once(desk: Callable[..., Desk]) -> None:

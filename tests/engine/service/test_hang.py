@@ -23,6 +23,7 @@ def settings_for(place: Path, suite: Any, checkpoint: Path, **values: Any) -> Se
         drain=True,
         poll_s=0.1,
         quiet_s=0.1,
+        cache_gb=0,  # every batch decodes its pictures
         **values,
     )
 
@@ -54,8 +55,8 @@ def test_a_worker_whose_heart_beats_but_whose_work_stands_still_is_replaced(tmp_
     suite = tiny.make_suite(tmp_path / "suite", 12)
     checkpoint = tiny.save_checkpoint(tmp_path / "checkpoint-1", 1, seed=1)
     run = EngineRun(settings_for(tmp_path, suite, checkpoint, batch_size=1, hang_s=6.0))
-    run.wait("SELECT 1 FROM engine")
-    picture = suite.image_path(suite.items[0])
+    run.wait("SELECT count(*) >= 48 FROM prompt_lengths")
+    picture = suite.image_path([item for item in suite.items if item.dataset == "short"][-1])
     content = picture.read_bytes()
     picture.unlink()
     os.mkfifo(picture)
