@@ -92,12 +92,13 @@ def decode(
     rows: list[tuple[int, int]] = []  # index and cap of each live row
     logits = torch.empty(0)
     began: float | None = None
+    told = 0.0  # until when the time since ``began`` has been divided among rows
 
     while waiting or rows:
         fits = waiting and len(rows) + len(waiting[0].indices) <= slots
         if waiting and (not rows or (fits and live is not None and is_forkable(live.cache))):
             if began is not None:
-                trace.add("decode", began, time.time())
+                trace.add("decode", began, told)
                 began = None
             group = waiting.pop(0)
             before = trace.seconds("prefill")
@@ -119,19 +120,19 @@ def decode(
             live, rows, logits = _compact(live, rows, logits, kept)
             continue
         if began is None:
-            began = time.time()
-        stepped = time.time()
+            began = told = time.time()
         tokens = [answers[index].tokens[-1] for index, _ in rows]
         ids = torch.tensor(tokens, device=forward.device).unsqueeze(1)
         assert live is not None
         logits = forward.extend(live, ids, torch.ones_like(ids))
         kept = _take(logits, rows, range(len(rows)), answers, stop)
-        share_s = (time.time() - stepped) / len(rows)
+        stepped, told = told, time.time()
+        share_s = (told - stepped) / len(rows)
         for index, _ in rows:
             answers[index].decode_s += share_s
         live, rows, logits = _compact(live, rows, logits, kept)
     if began is not None:
-        trace.add("decode", began, time.time())
+        trace.add("decode", began, told)
     return answers
 
 

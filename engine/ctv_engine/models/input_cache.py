@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ SUFFIX = ".pixels"
 PALETTE, AXIS = ".palette", ".axis"
 MAX_PALETTE = 65536
 SCAN_AFTER_BYTES = 64 * 2**20
+WRITING_S = 600.0
+"""After this time a file that is not yet an entry will never be one."""
 KEEP_SHARE = 0.9
 """What eviction leaves of the limit, so that it isn't due again at the next entry."""
 
@@ -37,13 +40,14 @@ class InputCache:
 
     Safe for several processes: an entry appears by renaming a finished file, and one that can't be
     read, or whose checksum is wrong, counts as absent and is written again. A directory that can't
-    be written to makes every look-up a miss and says so once in ``fault``.
+    be written to makes every look-up a miss and says so in ``fault``, which is set once.
     """
 
     directory: Path
     limit_bytes: int
     fault: str | None = None
     _since_scan: int = field(default=SCAN_AFTER_BYTES)
+    _told: bool = False
 
     def path(self, key: str) -> Path:
         """Return where the entry of ``key`` (hexadecimal) lies or would lie."""
@@ -56,13 +60,13 @@ class InputCache:
             with safe_open(path, framework="numpy") as file:
                 meta = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if int(meta["crc"]) != _checksum(arrays):
+            if int(meta["crc"]) != _checksum(arrays, meta["plain"]):
                 raise ValueError("wrong checksum")
             plain = json.loads(meta["plain"])
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, ValueError, KeyError):
-            path.unlink(missing_ok=True)
+            _remove(path)
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -81,13 +85,17 @@ class InputCache:
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            meta = {"plain": json.dumps(plain), "crc": str(_checksum(arrays))}
+            words = json.dumps(plain)
+            meta = {"plain": words, "crc": str(_checksum(arrays, words))}
             save_file(arrays, part, metadata=meta)
             size = part.stat().st_size
             part.replace(path)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
-            self.fault = f"the input cache {self.directory} can't be written: {error}"
+            _remove(part)
+            if not self._told:
+                self._told = True
+                why = getattr(error, "strerror", None) or error
+                self.fault = f"the input cache {self.directory} can't be written: {why}"
             return
         self._since_scan += size
         if self._since_scan >= min(SCAN_AFTER_BYTES, self.limit_bytes // 4):
@@ -95,27 +103,39 @@ class InputCache:
             self.evict()
 
     def evict(self) -> None:
-        """Delete the least recently used entries until the directory is below its limit."""
+        """Delete the least recently used files until the directory is below its limit.
+
+        Those that a killed process left half written are among them; not those being written.
+        """
+        began = time.time() - WRITING_S
         found: list[tuple[float, int, Path]] = []
-        for path in self.directory.glob(f"*/*{SUFFIX}"):
+        for path in self.directory.glob("??/*"):
             with contextlib.suppress(OSError):
                 status = path.stat()
+                if path.suffix != SUFFIX and status.st_mtime > began:
+                    continue
                 found.append((status.st_mtime, status.st_size, path))
         total = sum(size for _, size, _ in found)
         if total <= self.limit_bytes:
             return
         for _, size, path in sorted(found):
-            path.unlink(missing_ok=True)
+            _remove(path)
             total -= size
             if total <= self.limit_bytes * KEEP_SHARE:
                 return
 
 
-def _checksum(arrays: dict[str, np.ndarray]) -> int:
-    crc = 0
-    for name in sorted(arrays):
-        crc = zlib.crc32(name.encode(), crc)
-        crc = zlib.crc32(arrays[name].tobytes(), crc)
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _checksum(arrays: dict[str, np.ndarray], plain: str) -> int:
+    """Return a checksum over all that an entry means, not over its bytes alone."""
+    crc = zlib.crc32(plain.encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array.tobytes(), crc)
     return crc
 
 
@@ -125,7 +145,7 @@ def _encode(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     Normalisation is per channel, so each channel has at most 256 values: one palette per channel
     where there is an axis of three, else one for the whole array.
     """
-    value = np.ascontiguousarray(value)
+    value = np.asarray(value, order="C")
     if value.dtype.kind != "f" or value.size < 1024 or not np.isfinite(value).all():
         return {name: value}
     axis = value.ndim - 3 if value.ndim >= 3 and value.shape[-3] == 3 else None

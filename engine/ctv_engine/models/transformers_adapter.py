@@ -206,18 +206,31 @@ class TransformersAdapter:
     ) -> list[Chunk]:
         """Make the inputs of questions in chunks of up to ``rows``; touches no device.
 
-        May run in another thread than the model. ``together`` neighbours are never divided.
+        May run in another thread than the model. ``together`` neighbours are not divided, except
+        that closed and open forms are apart where answers are not decoded from a prefill of ours.
         """
         if not self.abilities.batch:
             rows = together = 1
         rows = max(together, rows - rows % together)
         chunks = []
         for start in range(0, len(questions), rows):
-            part = tuple(questions[start : start + rows])
-            prepared = self.inputs.build(part, self.forward.context)
-            shared = self._share(part, prepared) if self.abilities.share else None
-            chunks.append(Chunk(tuple(range(start, start + len(part))), part, prepared, shared))
+            places = range(start, min(start + rows, len(questions)))
+            parts: list[list[int]] = [[*places]]
+            if together > 1 and not self._stepwise:
+                closed = [place for place in places if questions[place].options]
+                parts = [closed, [place for place in places if place not in closed]]
+            chunks += [self._chunk(questions, part) for part in parts if part]
         return chunks
+
+    @property
+    def _stepwise(self) -> bool:
+        return self.abilities.stepwise and self.forward.decodes_stepwise
+
+    def _chunk(self, questions: Sequence[Question], places: Sequence[int]) -> Chunk:
+        part = tuple(questions[place] for place in places)
+        prepared = self.inputs.build(part, self.forward.context)
+        shared = self._share(part, prepared) if self.abilities.share else None
+        return Chunk(tuple(places), part, prepared, shared)
 
     def _share(self, questions: Sequence[Question], prepared: Prepared) -> Shared | None:
         image_token = self.forward.image_token
@@ -242,19 +255,22 @@ class TransformersAdapter:
         """Score closed questions, one prefill a chunk; answers are in the questions' order."""
         answers: dict[int, ClosedOutcome] = {}
         for chunk in chunks:
-            answers |= _unanswered(chunk)
-            if not chunk.prepared.kept:
-                continue
-            before = trace.seconds("prefill")
-            with trace.span("prefill"):
-                if chunk.shared is None:
-                    logits = self.forward.last_logits(self.on_device(chunk.prepared)).cpu()
-                else:
-                    logits = self._prefill(chunk)[0].logits.cpu()
-            spent = trace.seconds("prefill") - before
-            with trace.span("score"):
-                answers |= self._score(chunk, logits, range(len(logits)), spent)
+            answers |= _unanswered(chunk) | self._closed(chunk, trace)
         return [answers[place] for place in range(len(answers))]
+
+    def _closed(self, chunk: Chunk, trace: Trace) -> dict[int, ClosedOutcome]:
+        """Score a chunk of nothing but closed questions."""
+        if not chunk.prepared.kept:
+            return {}
+        before = trace.seconds("prefill")
+        with trace.span("prefill"):
+            if chunk.shared is None:
+                logits = self.forward.last_logits(self.on_device(chunk.prepared)).cpu()
+            else:
+                logits = self._prefill(chunk)[0].logits.cpu()
+        spent = trace.seconds("prefill") - before
+        with trace.span("score"):
+            return self._score(chunk, logits, range(len(logits)), spent)
 
     def _score(
         self, chunk: Chunk, logits: torch.Tensor, rows: Sequence[int], spent_s: float
@@ -294,7 +310,7 @@ class TransformersAdapter:
             answers |= _unanswered(chunk)
             if not chunk.prepared.kept:
                 continue
-            if self.abilities.stepwise and self.forward.decodes_stepwise:
+            if self._stepwise:
                 prefill = partial(self._prefill_open, chunk)
                 groups.append(self._group(chunk, range(len(chunk.prepared.kept)), prefill))
             else:
@@ -397,6 +413,7 @@ class TransformersAdapter:
 
         What pictures' prompts have in common is prefilled once. ``on_closed`` gets the closed
         outcomes of a chunk, by place, as soon as it is prefilled; the open ones are returned.
+        Chunks of closed forms alone come first, chunks of open forms alone last.
         """
         answers: dict[int, OpenOutcome] = {}
         groups: list[Group] = []
@@ -405,13 +422,16 @@ class TransformersAdapter:
             unanswered = _unanswered(chunk)
             answers |= {place: why for place, why in unanswered.items() if not asked[place].options}
             on_closed({place: why for place, why in unanswered.items() if asked[place].options})
-            kept = [chunk.questions[index] for index in chunk.prepared.kept]
-            if not kept:
-                continue
-            rows = [row for row, question in enumerate(kept) if not question.options]
-            pair = _Pair(self, chunk, rows, on_closed)
-            groups.append(self._group(chunk, rows, pair.prefill, pair.score))
+            rows = _open_rows(chunk)
+            if not rows:
+                on_closed(self._closed(chunk, trace))
+            elif self._stepwise:
+                pair = _Pair(self, chunk, rows, on_closed)
+                groups.append(self._group(chunk, rows, pair.prefill, pair.score))
         answers |= self._decode(groups, chunks, trace)
+        if not self._stepwise:
+            for chunk in filter(_open_rows, chunks):
+                answers |= self._generate(chunk, trace)
         return answers
 
     def on_device(self, prepared: Prepared) -> ModelInputs:
@@ -446,6 +466,11 @@ class _Pair:
         rows, logits = self._closed
         if rows:
             self.on_closed(self.adapter._score(self.chunk, logits, rows, spent_s))
+
+
+def _open_rows(chunk: Chunk) -> list[int]:
+    kept = [chunk.questions[index] for index in chunk.prepared.kept]
+    return [row for row, question in enumerate(kept) if not question.options]
 
 
 def _unanswered(chunk: Chunk) -> dict[int, Any]:

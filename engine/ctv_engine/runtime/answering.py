@@ -243,13 +243,14 @@ class Worker:
     ) -> list[OpenOutcome]:
         """Answer both forms; the closed results leave as soon as the last of them is there.
 
-        What both forms spent together is booked to each in proportion to its prompt tokens.
+        What both forms were prefilled in together is booked to each in proportion to its tokens.
         """
         items = unit.batch.items
         closed: dict[int, ClosedOutcome] = {}
         lengths = [
             (chunk.places[index] % 2, length)
             for chunk in chunks
+            if any(chunk.places[index] % 2 == 0 for index in chunk.prepared.kept)
             for index, length in zip(chunk.prepared.kept, chunk.prepared.lengths, strict=True)
         ]
         total = sum(length for _, length in lengths)

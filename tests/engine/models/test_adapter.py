@@ -8,30 +8,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import asking
 import pytest
 import tiny
 import torch
+from asking import CPU, loaded, logprobs, prove, question, with_cap, words
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ctv_engine.models.answers import ClosedAnswer, OpenAnswer, Unanswered
+from ctv_engine.models.inputs import Question
 from ctv_engine.models.loading import CheckpointError, resolve_dtype
 from ctv_engine.models.trace import Trace
-from ctv_engine.models.transformers_adapter import Question, TransformersAdapter
-from ctv_engine.suite import closed_text, open_text
+from ctv_engine.models.transformers_adapter import TransformersAdapter
+from ctv_engine.suite import Suite
 
 torch.set_num_threads(1)
 
 BATCH_SIZES = [1, 4, 16]
+SLOTS = {1: 3, 4: 6, 16: 16}
+"""Decode slots by the rows that are prefilled together: fewer than there are items."""
 NEW_TOKENS = 8
-CPU = torch.device("cpu")
-
-
-def loaded(directory: Path, **options: Any) -> TransformersAdapter:
-    adapter = TransformersAdapter(CPU, **options)
-    adapter.load(directory)
-    return adapter
 
 
 def copy_of(checkpoint: Path, home: Path) -> Path:
@@ -43,35 +41,33 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def closed_questions(suite: Any) -> list[Question]:
-    return [
-        Question(suite.image_path(i), closed_text(i), len(i.options), i.gold_index)
-        for i in suite.items
-    ]
+def closed_questions(suite: Suite) -> list[Question]:
+    return asking.closed_questions(suite)
 
 
 @pytest.fixture(scope="module")
-def open_questions(suite: Any) -> list[Question]:
-    return [
-        Question(suite.image_path(i), open_text(i, suite.dataset(i.dataset))) for i in suite.items
-    ]
+def open_questions(suite: Suite) -> list[Question]:
+    return asking.open_questions(suite, NEW_TOKENS)
 
 
-def in_batches(
-    ask: Callable[[Sequence[Question]], list[Any]], questions: Sequence[Question], size: int
-) -> list[Any]:
-    return [
-        answer
-        for start in range(0, len(questions), size)
-        for answer in ask(questions[start : start + size])
-    ]
+@pytest.fixture(scope="module")
+def probe(closed_questions: list[Question], open_questions: list[Question]) -> list[Question]:
+    """Closed and open forms of a short, a middling and a long item."""
+    return asking.probe_of(closed_questions, open_questions)
+
+
+def proven(directory: Path, probe: Sequence[Question], **options: Any) -> TransformersAdapter:
+    """Return an adapter with every shortcut on, each of them proven."""
+    adapter = loaded(directory, **options)
+    assert prove(adapter, probe) == []
+    assert adapter.abilities.batch and adapter.abilities.share and adapter.abilities.stepwise
+    return adapter
 
 
 def closed_logprobs(
     adapter: TransformersAdapter, questions: Sequence[Question], size: int = 16
 ) -> torch.Tensor:
-    answers = in_batches(lambda part: adapter.closed(part, Trace()), questions, size)
-    return torch.tensor([answer.score.option_logprobs for answer in answers])
+    return logprobs(asking.closed(adapter, questions, size))
 
 
 # --- the other path -----------------------------------------------------------------------------
@@ -90,7 +86,7 @@ class Plain:
         prompt = self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
-        image = Image.open(question.image).convert("RGB")
+        image = Image.open(question.picture.path).convert("RGB")
         return self.processor(text=prompt, images=image, return_tensors="pt")
 
     def closed(self, questions: Sequence[Question]) -> torch.Tensor:
@@ -107,6 +103,11 @@ class Plain:
         output = self.model.generate(**inputs, **options)
         ids: list[int] = output[0, inputs["input_ids"].shape[1] :].tolist()
         return ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return new tokens as the text of an answer."""
+        text: str = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
+        return text.strip()
 
 
 @pytest.fixture(scope="module")
@@ -132,56 +133,106 @@ def stopping(checkpoints: list[Path], open_questions: list[Question], tmp_path_f
 # --- closed -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", BATCH_SIZES)
-def test_closed_probabilities_equal_a_plain_forward(
-    checkpoints: list[Path], plain: Plain, closed_questions: list[Question], size: int
-) -> None:
-    ours = closed_logprobs(loaded(checkpoints[0]), closed_questions, size)
-    reference = plain.closed(closed_questions)
+def check_closed(ours: torch.Tensor, reference: torch.Tensor) -> None:
     assert (ours - reference).abs().max() < 1e-5
     assert reference.std(dim=0).min() > 0.01  # the items differ by more than the tolerance
 
 
-def test_closed_answers_carry_the_rest(
-    checkpoints: list[Path], plain: Plain, closed_questions: list[Question]
+@pytest.mark.parametrize("size", BATCH_SIZES)
+def test_closed_probabilities_equal_a_plain_forward(
+    checkpoints: list[Path],
+    plain: Plain,
+    closed_questions: list[Question],
+    probe: list[Question],
+    size: int,
 ) -> None:
-    trace = Trace()
-    answers = loaded(checkpoints[0]).closed(closed_questions[:6], trace)
-    for question, answer, row in zip(
+    adapter = proven(checkpoints[0], probe)
+    before = adapter.work.copy()
+    ours = closed_logprobs(adapter, closed_questions, size)
+    check_closed(ours, plain.closed(closed_questions))
+    done = adapter.work.since(before)
+    pictures = len({q.picture.digest for q in closed_questions})
+    assert 2 * pictures == len(closed_questions), "two questions about each picture"
+    if size == 1:
+        assert (done.forwards, done.shared_tokens) == (len(closed_questions), 0)
+    else:  # one forward for the pictures' prefixes, one for the endings
+        assert done.forwards == 2 * -(-len(closed_questions) // size)
+        assert done.shared_tokens > pictures * 4, "every picture's four tokens once less"
+
+
+@pytest.mark.parametrize("size", BATCH_SIZES)
+def test_closed_probabilities_of_padded_batches(
+    checkpoints: list[Path],
+    plain: Plain,
+    closed_questions: list[Question],
+    probe: list[Question],
+    size: int,
+) -> None:
+    adapter = proven(checkpoints[0], probe)
+    adapter.abilities.share = False
+    before = adapter.work.copy()
+    ours = closed_logprobs(adapter, closed_questions, size)
+    check_closed(ours, plain.closed(closed_questions))
+    done = adapter.work.since(before)
+    assert (done.forwards, done.shared_tokens) == (-(-len(closed_questions) // size), 0)
+    assert (done.processed_tokens > done.prompt_tokens) == (size > 1), "there was padding"
+
+
+def test_an_adapter_that_has_proven_nothing_takes_the_plain_path(
+    checkpoints: list[Path],
+    plain: Plain,
+    closed_questions: list[Question],
+    open_questions: list[Question],
+) -> None:
+    adapter = loaded(checkpoints[0])
+    assert not adapter.abilities.checked
+    ours = closed_logprobs(adapter, closed_questions, 16)
+    check_closed(ours, plain.closed(closed_questions))
+    assert adapter.work.forwards == len(closed_questions)
+    assert adapter.work.shared_tokens == 0
+    texts = [text for text, *_ in words(asking.opened(adapter, open_questions[:5], 16))]
+    assert texts == [plain.text(plain.open(q)) for q in open_questions[:5]]
+    assert adapter.work.processed_tokens == adapter.work.prompt_tokens, "no padding"
+
+
+def test_closed_answers_carry_the_rest(
+    checkpoints: list[Path], plain: Plain, closed_questions: list[Question], probe: list[Question]
+) -> None:
+    answers = asking.closed(proven(checkpoints[0], probe), closed_questions[:6], 6)
+    for asked, answer, row in zip(
         closed_questions, answers, plain.closed(closed_questions[:6]), strict=False
     ):
         assert isinstance(answer, ClosedAnswer)
-        assert answer.prompt_tokens == plain.inputs(question)["input_ids"].shape[1]
+        assert answer.prompt_tokens == plain.inputs(asked)["input_ids"].shape[1]
         assert answer.score.answer_index == int(row.argmax())
-        assert answer.score.correct == (int(row.argmax()) == question.gold_index)
-        gold_prob = float(torch.softmax(row, dim=-1)[question.gold_index])
+        assert answer.score.correct == (int(row.argmax()) == asked.gold_index)
+        gold_prob = float(torch.softmax(row, dim=-1)[asked.gold_index])
         assert answer.score.gold_prob == pytest.approx(gold_prob, abs=1e-5)
         assert answer.score.option_mass == pytest.approx(float(row.exp().sum()), abs=1e-5)
 
 
 def test_closed_prefill_shares_add_up_to_the_prefill(
-    checkpoints: list[Path], closed_questions: list[Question]
+    checkpoints: list[Path], closed_questions: list[Question], probe: list[Question]
 ) -> None:
     trace = Trace()
-    answers = in_batches(
-        lambda part: loaded(checkpoints[0]).closed(part, trace), closed_questions, 10
-    )
+    answers = asking.closed(proven(checkpoints[0], probe), closed_questions, 10, trace)
     assert trace.seconds("prefill") > 0
-    assert sum(a.prefill_s for a in answers) == pytest.approx(trace.seconds("prefill"), abs=1e-9)
-    assert [span.kind for span in trace.spans][:3] == ["input", "prefill", "score"]
+    spent = [a.prefill_s for a in answers if isinstance(a, ClosedAnswer)]
+    assert len(spent) == len(closed_questions)
+    assert sum(spent) == pytest.approx(trace.seconds("prefill"), abs=1e-9)
+    assert [span.kind for span in trace.spans] == ["prefill", "score"] * 3
 
 
 def test_options_of_different_number_in_one_batch(
-    checkpoints: list[Path], suite: Any, plain: Plain
+    checkpoints: list[Path], suite: Suite, plain: Plain, probe: list[Question]
 ) -> None:
     image = suite.image_path(suite.items[0])
     questions = [
-        Question(image, "Which?\nA. red\nB. blue", 2, 0),
-        Question(image, "Which?\nA. red\nB. blue\nC. black\nD. white", 4, 0),
+        question(image, "Which?\nA. red\nB. blue", 2),
+        question(image, "Which?\nA. red\nB. blue\nC. black\nD. white", 4),
     ]
     reference = plain.closed(questions)
-    adapter = loaded(checkpoints[0])
-    answers = adapter.closed(questions, Trace())
+    answers = asking.closed(proven(checkpoints[0], probe), questions, 2)
     for answer, row, options in zip(answers, reference, (2, 4), strict=True):
         assert isinstance(answer, ClosedAnswer)
         assert answer.score.option_logprobs == pytest.approx(row[:options].tolist(), abs=1e-5)
@@ -190,73 +241,130 @@ def test_options_of_different_number_in_one_batch(
 # --- open ---------------------------------------------------------------------------------------
 
 
+def check_open(
+    plain: Plain, questions: Sequence[Question], answers: Sequence[object]
+) -> set[object]:
+    """Compare answers with ``generate``, one item at a time; return the finish reasons."""
+    ends = plain.model.generation_config.eos_token_id
+    reasons = set()
+    for asked, answer in zip(questions, answers, strict=True):
+        ids = plain.open(asked)
+        assert isinstance(answer, OpenAnswer)
+        assert answer.text == plain.text(ids)
+        assert answer.output_tokens == len(ids)
+        assert answer.prompt_tokens == plain.inputs(asked)["input_ids"].shape[1]
+        assert answer.finish_reason == ("stop" if ids[-1] in ends else "length")
+        reasons.add(answer.finish_reason)
+    return reasons
+
+
 @pytest.mark.parametrize("size", BATCH_SIZES)
 def test_open_text_equals_generate(
-    stopping: Path, open_questions: list[Question], size: int
+    stopping: Path, open_questions: list[Question], probe: list[Question], size: int
+) -> None:
+    adapter = proven(stopping, probe, slots=SLOTS[size])
+    assert adapter.slots < len(open_questions)
+    before = adapter.work.copy()
+    answers = asking.opened(adapter, open_questions, size)
+    assert check_open(Plain(stopping), open_questions, answers) == {"stop", "length"}
+    steps = sum(tokens - 1 for *_, tokens in words(answers))
+    assert adapter.work.since(before).row_steps == steps, "no row took part after its end"
+
+
+@pytest.mark.parametrize("size", BATCH_SIZES)
+def test_open_text_of_the_plain_path_equals_generate(
+    stopping: Path, open_questions: list[Question], probe: list[Question], size: int
+) -> None:
+    adapter = proven(stopping, probe)
+    adapter.abilities.stepwise = adapter.abilities.share = False
+    answers = asking.opened(adapter, open_questions, size)
+    assert check_open(Plain(stopping), open_questions, answers) == {"stop", "length"}
+
+
+@pytest.mark.parametrize("size", BATCH_SIZES)
+def test_pairs_equal_closed_and_open(
+    stopping: Path,
+    closed_questions: list[Question],
+    open_questions: list[Question],
+    probe: list[Question],
+    size: int,
+) -> None:
+    plain = Plain(stopping)
+    adapter = proven(stopping, probe, slots=SLOTS[size])
+    before = adapter.work.copy()
+    scored, answers = asking.paired(adapter, closed_questions, open_questions, size)
+    check_closed(logprobs(scored), plain.closed(closed_questions))
+    assert check_open(plain, open_questions, answers) == {"stop", "length"}
+    done = adapter.work.since(before)
+    assert done.row_steps == sum(tokens - 1 for *_, tokens in words(answers))
+    assert done.shared_tokens > 4 * len(open_questions), "the open forms' pictures for nothing"
+
+
+def test_pairs_without_shortcuts_equal_closed_and_open(
+    stopping: Path, closed_questions: list[Question], open_questions: list[Question]
 ) -> None:
     plain = Plain(stopping)
     adapter = loaded(stopping)
-    ends = plain.model.generation_config.eos_token_id
-    answers = in_batches(lambda p: adapter.open(p, NEW_TOKENS, Trace()), open_questions, size)
-    reasons = set()
-    for question, answer in zip(open_questions, answers, strict=True):
-        ids = plain.open(question)
-        assert isinstance(answer, OpenAnswer)
-        assert (
-            answer.text == plain.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
-        )
-        assert answer.output_tokens == len(ids)
-        assert answer.prompt_tokens == plain.inputs(question)["input_ids"].shape[1]
-        assert answer.finish_reason == ("stop" if ids[-1] in ends else "length")
-        reasons.add(answer.finish_reason)
-    assert reasons == {"stop", "length"}
+    scored, answers = asking.paired(adapter, closed_questions, open_questions, 8)
+    check_closed(logprobs(scored), plain.closed(closed_questions))
+    assert check_open(plain, open_questions, answers) == {"stop", "length"}
+    assert adapter.work.processed_tokens == adapter.work.prompt_tokens, "no padding"
+    assert adapter.work.shared_tokens == 0
 
 
-def test_open_seconds_add_up_to_the_spans(stopping: Path, open_questions: list[Question]) -> None:
+@pytest.mark.parametrize("stepwise", [True, False])
+def test_open_seconds_add_up_to_the_spans(
+    stopping: Path, open_questions: list[Question], probe: list[Question], stepwise: bool
+) -> None:
     trace = Trace()
-    adapter = loaded(stopping)
-    answers = in_batches(lambda p: adapter.open(p, NEW_TOKENS, trace), open_questions, 8)
-    assert len({a.output_tokens for a in answers}) > 1
+    adapter = proven(stopping, probe, slots=10)
+    adapter.abilities.stepwise = stepwise
+    answers = asking.opened(adapter, open_questions, 8, trace)
+    assert len({tokens for *_, tokens in words(answers)}) > 1
     for kind, shares in (
-        ("prefill", [a.prefill_s for a in answers]),
-        ("decode", [a.decode_s for a in answers]),
+        ("prefill", [a.prefill_s for a in answers]),  # type: ignore[union-attr]
+        ("decode", [a.decode_s for a in answers]),  # type: ignore[union-attr]
     ):
         assert trace.seconds(kind) > 0  # type: ignore[arg-type]
         assert sum(shares) == pytest.approx(trace.seconds(kind), abs=1e-6)  # type: ignore[arg-type]
 
 
 def test_decoding_begins_where_the_prefill_ends(
-    checkpoints: list[Path], open_questions: list[Question]
+    checkpoints: list[Path], open_questions: list[Question], probe: list[Question]
 ) -> None:
-    trace = Trace()
-    loaded(checkpoints[0]).open(open_questions[:2], NEW_TOKENS, trace)
-    (prefill,) = [s for s in trace.spans if s.kind == "prefill"]
-    (decode,) = [s for s in trace.spans if s.kind == "decode"]
-    assert prefill.started_at < prefill.ended_at == decode.started_at < decode.ended_at
+    adapter = proven(checkpoints[0], probe)
+    for stepwise in (True, False):
+        trace = Trace()
+        adapter.abilities.stepwise = stepwise
+        asking.opened(adapter, open_questions[:2], 2, trace)
+        (prefill,) = [s for s in trace.spans if s.kind == "prefill"]
+        (decode,) = [s for s in trace.spans if s.kind == "decode"]
+        assert prefill.started_at < prefill.ended_at <= decode.started_at < decode.ended_at
+    assert prefill.ended_at == decode.started_at, "in one call of generate nothing lies between"
 
 
 def test_a_row_that_ended_early_has_a_smaller_share(
-    stopping: Path, open_questions: list[Question]
+    stopping: Path, open_questions: list[Question], probe: list[Question]
 ) -> None:
-    answers = loaded(stopping).open(open_questions, NEW_TOKENS, Trace())
+    answers = asking.opened(proven(stopping, probe), open_questions, 24)
     by_length = sorted((a.output_tokens, a.decode_s) for a in answers)  # type: ignore[union-attr]
     assert by_length[0][0] < by_length[-1][0]
     assert by_length[0][1] < by_length[-1][1]
 
 
 def test_one_token_needs_no_decoding(
-    checkpoints: list[Path], plain: Plain, open_questions: list[Question]
+    checkpoints: list[Path], plain: Plain, open_questions: list[Question], probe: list[Question]
 ) -> None:
-    trace = Trace()
-    answers = loaded(checkpoints[0]).open(open_questions[:4], 1, trace)
-    assert trace.seconds("decode") == 0
-    for question, answer in zip(open_questions, answers, strict=False):
-        assert isinstance(answer, OpenAnswer)
-        assert (answer.output_tokens, answer.decode_s) == (1, 0.0)
-        ids = plain.open(question, max_new_tokens=1)
-        assert (
-            answer.text == plain.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
-        )
+    adapter = proven(checkpoints[0], probe)
+    for stepwise in (True, False):
+        trace = Trace()
+        adapter.abilities.stepwise = stepwise
+        answers = asking.opened(adapter, with_cap(open_questions[:4], 1), 4, trace)
+        assert trace.seconds("decode") == 0
+        for asked, answer in zip(open_questions[:4], answers, strict=True):
+            assert isinstance(answer, OpenAnswer)
+            assert (answer.output_tokens, answer.decode_s) == (1, 0.0)
+            assert answer.text == plain.text(plain.open(asked, max_new_tokens=1))
 
 
 @pytest.mark.parametrize(
@@ -275,14 +383,17 @@ def test_one_token_needs_no_decoding(
 def test_greedy_means_greedy_whatever_the_checkpoint_asks_for(
     checkpoints: list[Path],
     open_questions: list[Question],
+    probe: list[Question],
     tmp_path: Path,
     wishes: dict[str, Any],
 ) -> None:
-    wanted = loaded(checkpoints[0]).open(open_questions, NEW_TOKENS, Trace())
+    wanted = words(asking.opened(proven(checkpoints[0], probe), open_questions, 24))
     directory = copy_of(checkpoints[0], tmp_path)
     edit_json(directory / "generation_config.json", **wishes)
-    found = loaded(directory).open(open_questions, NEW_TOKENS, Trace())
-    assert [a.text for a in found] == [a.text for a in wanted]  # type: ignore[union-attr]
+    adapter = proven(directory, probe)
+    assert words(asking.opened(adapter, open_questions, 24)) == wanted
+    adapter.abilities.stepwise = False
+    assert words(asking.opened(adapter, open_questions, 24)) == wanted
 
 
 # --- one item's fault ---------------------------------------------------------------------------
@@ -297,42 +408,60 @@ def test_a_picture_that_can_not_be_decoded_costs_one_item(
     checkpoints: list[Path],
     closed_questions: list[Question],
     open_questions: list[Question],
+    probe: list[Question],
     tmp_path: Path,
     content: bytes,
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(content)
-    adapter = loaded(checkpoints[0])
-    closed = [*closed_questions[:2], Question(broken, "What?", 4, 0), *closed_questions[2:4]]
-    answers = adapter.closed(closed, Trace())
-    assert isinstance(answers[2], Unanswered)
-    assert "image broken.png can't be decoded" in answers[2].reason
-    rest = [a.score.option_logprobs for a in answers if isinstance(a, ClosedAnswer)]
+    adapter = proven(checkpoints[0], probe)
+    closed = [*closed_questions[:2], question(broken, "What?", 4), *closed_questions[2:4]]
+    opened = [*open_questions[:2], question(broken, "What?", cap=4), *open_questions[2:4]]
     reference = closed_logprobs(adapter, closed_questions[:4])
-    assert (torch.tensor(rest) - reference).abs().max() < 1e-5
-    answers_open = adapter.open([Question(broken, "What?"), open_questions[0]], 4, Trace())
-    assert isinstance(answers_open[0], Unanswered) and isinstance(answers_open[1], OpenAnswer)
+    texts = words(asking.opened(adapter, open_questions[:4], 5))
+
+    def check(answers: Sequence[object]) -> list[Any]:
+        assert isinstance(answers[2], Unanswered)
+        assert "image broken.png can't be decoded" in answers[2].reason
+        return [*answers[:2], *answers[3:]]
+
+    rest = check(asking.closed(adapter, closed, 5))
+    assert (logprobs(rest) - reference).abs().max() < 1e-5
+    assert words(check(asking.opened(adapter, opened, 5))) == texts
+    scored, answers = map(check, asking.paired(adapter, closed, opened, 5))
+    assert (logprobs(scored) - reference).abs().max() < 1e-5
+    assert words(answers) == texts
+    pair = asking.opened(adapter, [question(broken, "What?", cap=4), open_questions[0]], 2)
+    assert isinstance(pair[0], Unanswered) and isinstance(pair[1], OpenAnswer)
 
 
-def test_a_batch_of_nothing_but_broken_pictures(checkpoints: list[Path], tmp_path: Path) -> None:
-    missing = Question(tmp_path / "missing.png", "What?", 2, 0)
-    adapter = loaded(checkpoints[0])
-    for answers in (adapter.closed([missing] * 2, Trace()), adapter.open([missing], 4, Trace())):
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_batch_of_nothing_but_broken_pictures(
+    checkpoints: list[Path], probe: list[Question], tmp_path: Path, size: int
+) -> None:
+    closed = [question(tmp_path / "missing.png", "What?", 2)] * 2
+    opened = [question(tmp_path / "missing.png", "What?", cap=4)] * 2
+    adapter = proven(checkpoints[0], probe)
+    for answers in (
+        asking.closed(adapter, closed, size),
+        asking.opened(adapter, opened, size),
+        *asking.paired(adapter, closed, opened, size),
+    ):
+        assert len(answers) == 2
         assert all(isinstance(a, Unanswered) and "missing.png" in a.reason for a in answers)
 
 
 def test_a_question_longer_than_the_context_costs_one_item(
-    checkpoints: list[Path], closed_questions: list[Question]
+    checkpoints: list[Path], closed_questions: list[Question], probe: list[Question]
 ) -> None:
-    adapter = loaded(checkpoints[0])
-    long = Question(closed_questions[0].image, "please " * 300, 4, 0)
-    answers = adapter.closed([closed_questions[0], long, closed_questions[1]], Trace())
+    adapter = proven(checkpoints[0], probe)
+    long = question(closed_questions[0].picture.path, "please " * 300, 4)
+    answers = asking.closed(adapter, [closed_questions[0], long, closed_questions[1]], 3)
     assert isinstance(answers[1], Unanswered)
     assert "do not fit the model's context of 256" in answers[1].reason
-    rest = [a.score.option_logprobs for a in answers if isinstance(a, ClosedAnswer)]
     reference = closed_logprobs(adapter, closed_questions[:2])
-    assert (torch.tensor(rest) - reference).abs().max() < 1e-5
-    assert isinstance(adapter.closed([long], Trace())[0], Unanswered)
+    assert (logprobs([answers[0], answers[2]]) - reference).abs().max() < 1e-5
+    assert isinstance(asking.closed(adapter, [long], 1)[0], Unanswered)
 
 
 def test_room_for_the_answer_counts(
@@ -341,10 +470,27 @@ def test_room_for_the_answer_counts(
     adapter = loaded(checkpoints[0])
     tokens = plain.inputs(open_questions[0])["input_ids"].shape[1]
     fits, not_quite = 256 - tokens, 256 - tokens + 1
-    assert isinstance(adapter.open(open_questions[:1], fits, Trace())[0], OpenAnswer)
-    (answer,) = adapter.open(open_questions[:1], not_quite, Trace())
+    assert isinstance(asking.opened(adapter, with_cap(open_questions[:1], fits), 1)[0], OpenAnswer)
+    (answer,) = asking.opened(adapter, with_cap(open_questions[:1], not_quite), 1)
     assert isinstance(answer, Unanswered)
     assert f"prompt of {tokens} tokens and up to {not_quite} new ones" in answer.reason
+
+
+def test_a_pair_whose_open_answer_has_no_room_keeps_its_closed_score(
+    checkpoints: list[Path],
+    plain: Plain,
+    closed_questions: list[Question],
+    open_questions: list[Question],
+    probe: list[Question],
+) -> None:
+    for adapter in (proven(checkpoints[0], probe), loaded(checkpoints[0])):
+        opened = [*with_cap(open_questions[:1], 250), open_questions[2]]
+        closed = [closed_questions[0], closed_questions[2]]
+        scored, answers = asking.paired(adapter, closed, opened, 2)
+        check = (logprobs(scored) - plain.closed(closed)).abs().max()
+        assert check < 1e-5
+        assert isinstance(answers[0], Unanswered) and "do not fit" in answers[0].reason
+        assert words(answers[1:])[0][0] == plain.text(plain.open(opened[1]))
 
 
 # --- from checkpoint to checkpoint --------------------------------------------------------------
@@ -357,7 +503,7 @@ def addresses(adapter: TransformersAdapter) -> dict[str, int]:
 def everything(
     adapter: TransformersAdapter, closed: list[Question], open_: list[Question]
 ) -> tuple[object, ...]:
-    texts = [a.text for a in adapter.open(open_, 4, Trace())]  # type: ignore[union-attr]
+    texts = words(asking.opened(adapter, with_cap(open_, 4), 8))
     return (closed_logprobs(adapter, closed).tolist(), texts)
 
 
@@ -373,6 +519,21 @@ def test_a_swap_in_place_is_bit_equal_to_a_fresh_load(
         assert results[-1] == everything(loaded(directory), closed_questions, open_questions)
         assert addresses(adapter) == before
     assert results[0] != results[1] != results[2]
+
+
+def test_what_was_proven_stays_proven_through_a_swap(
+    checkpoints: list[Path], probe: list[Question], tmp_path: Path
+) -> None:
+    adapter = proven(checkpoints[0], probe)
+    epoch = adapter.epoch
+    adapter.load(checkpoints[1])
+    assert adapter.abilities.checked and adapter.abilities.share
+    assert adapter.epoch == epoch, "inputs that were prepared before still fit"
+    other = copy_of(checkpoints[1], tmp_path)
+    edit_json(other / "config.json", tie_word_embeddings=True, projector_hidden_act="relu")
+    adapter.load(other)
+    assert not adapter.abilities.checked and not adapter.abilities.batch
+    assert adapter.epoch > epoch
 
 
 @pytest.mark.parametrize(
@@ -589,55 +750,3 @@ def test_deleted_while_its_weights_were_to_be_read(checkpoints: list[Path], tmp_
 )
 def test_dtypes(name: str, device: str, dtype: object) -> None:
     assert resolve_dtype(name, torch.device(device)) == dtype
-
-
-# --- self-check ---------------------------------------------------------------------------------
-
-
-def of_different_length(questions: list[Question]) -> list[Question]:
-    by_length = sorted(questions, key=lambda q: len(q.text))
-    return [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
-
-
-def test_the_self_check_passes_on_a_model_that_batches_well(
-    checkpoints: list[Path], closed_questions: list[Question]
-) -> None:
-    adapter = loaded(checkpoints[0])
-    assert adapter.self_check(of_different_length(closed_questions)) is None
-    assert adapter.batchable
-
-
-def test_the_self_check_turns_wrong_batches_off_and_says_so(
-    checkpoints: list[Path],
-    plain: Plain,
-    closed_questions: list[Question],
-    open_questions: list[Question],
-) -> None:
-    adapter = loaded(checkpoints[0])
-    adapter.processor.tokenizer.padding_side = "right"
-    wrong = (closed_logprobs(adapter, closed_questions) - plain.closed(closed_questions)).abs()
-    assert wrong.max() > 0.1
-    note = adapter.self_check(of_different_length(closed_questions))
-    assert note is not None
-    for words in ("LlavaForConditionalGeneration", "padded batch differ by up to", "one by one"):
-        assert words in note
-    assert not adapter.batchable
-    right = (closed_logprobs(adapter, closed_questions) - plain.closed(closed_questions)).abs()
-    assert right.max() < 1e-5
-    answers = adapter.open(open_questions[:4], NEW_TOKENS, Trace())
-    for question, answer in zip(open_questions, answers, strict=False):
-        ids = plain.open(question)
-        assert isinstance(answer, OpenAnswer)
-        assert (
-            answer.text == plain.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
-        )
-        assert answer.output_tokens == len(ids)
-
-
-def test_a_self_check_of_one_item_says_nothing(
-    checkpoints: list[Path], closed_questions: list[Question]
-) -> None:
-    adapter = loaded(checkpoints[0])
-    adapter.processor.tokenizer.padding_side = "right"
-    assert adapter.self_check(closed_questions[:1]) is None
-    assert adapter.batchable
