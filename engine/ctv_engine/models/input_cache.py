@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ SUFFIX = ".pixels"
 PALETTE, AXIS = ".palette", ".axis"
 MAX_PALETTE = 65536
 SCAN_AFTER_BYTES = 64 * 2**20
+_OURS = re.compile(r"[0-9a-f]{64}\.(pixels|\d+\.part)")
+"""Nothing else is ever deleted: the directory may be shared with other things."""
 WRITING_S = 600.0
 """After this time a file that is not yet an entry will never be one."""
 KEEP_SHARE = 0.9
@@ -103,13 +106,15 @@ class InputCache:
             self.evict()
 
     def evict(self) -> None:
-        """Delete the least recently used files until the directory is below its limit.
+        """Delete the least recently used files of ours until they are below the limit.
 
         Those that a killed process left half written are among them; not those being written.
         """
         began = time.time() - WRITING_S
         found: list[tuple[float, int, Path]] = []
         for path in self.directory.glob("??/*"):
+            if not _OURS.fullmatch(path.name):
+                continue
             with contextlib.suppress(OSError):
                 status = path.stat()
                 if path.suffix != SUFFIX and status.st_mtime > began:
