@@ -14,6 +14,7 @@ import torch
 
 from ctv_engine.models.forward import Rows, is_forkable
 from ctv_engine.models.inputs import Question
+from ctv_engine.models.loading import CheckpointError, first_line
 from ctv_engine.models.prefix import NotShareableError, prefill_shared
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
     Args:
         adapter: with a resident checkpoint.
         questions: closed and open forms; two of different length at least, two about one picture.
+
+    Raises:
+        CheckpointError: not one of the questions gets through the model.
     """
     abilities = adapter.abilities
     abilities.checked = abilities.batch = abilities.share = True
@@ -42,15 +46,10 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
     notes: list[str] = []
     if note := builder.check_cache(questions):
         notes.append(note)
-    alone = [adapter.prepare([question], 1)[0] for question in questions]
-    alone = [chunk for chunk in alone if chunk.prepared.kept]
-    if not alone:
+    asked, reference = _one_by_one(adapter, questions)
+    if not asked:
         abilities.batch = abilities.share = False
         return notes
-    asked = [chunk.questions[0] for chunk in alone]
-    reference = torch.cat(
-        [forward.last_logits(adapter.on_device(chunk.prepared)) for chunk in alone]
-    )
     chunk = adapter.prepare(asked, len(asked))[0]
     allowed = TOLERANCE.get(forward.model.dtype, TOLERANCE_HALF)
 
@@ -85,6 +84,37 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
                 " those of `generate`, which answers open questions instead"
             )
     return notes
+
+
+def _one_by_one(
+    adapter: TransformersAdapter, questions: Sequence[Question]
+) -> tuple[list[Question], torch.Tensor]:
+    """Return the questions that can be asked, and their last logits from a plain forward each.
+
+    Raises:
+        CheckpointError: the model fails on every one of them.
+    """
+    asked: list[Question] = []
+    logits: list[torch.Tensor] = []
+    fault: Exception | None = None
+    for question in questions:
+        chunk = adapter.prepare([question], 1)[0]
+        if not chunk.prepared.kept:
+            continue
+        try:
+            logits.append(adapter.forward.last_logits(adapter.on_device(chunk.prepared)))
+        except torch.OutOfMemoryError:
+            raise
+        except (ValueError, RuntimeError, IndexError, TypeError) as error:
+            fault = error
+            continue
+        asked.append(question)
+    if fault is not None and not asked:
+        raise CheckpointError(
+            f"the model can't take what its processor makes ({first_line(fault)}): they do not"
+            " belong together"
+        ) from fault
+    return asked, torch.cat(logits) if logits else torch.empty(0)
 
 
 def difference(found: torch.Tensor, reference: torch.Tensor) -> float:
