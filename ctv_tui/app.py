@@ -37,6 +37,8 @@ from ctv_tui.widgets.message import Sentence
 LEAST_SIZE = (60, 16)
 EXIT_NO_DATABASE = 3
 
+PANES: tuple[type[Pane], ...] = (Trajectories, Gpus, LatencyPane, CorrelationPane)
+
 Feed = Callable[[threading.Event], Iterator[Snapshot]]
 """Yields snapshots until the event is set; runs in the reader's thread."""
 
@@ -67,7 +69,9 @@ class Dashboard(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "ctv-tui"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = bindings()
+    BINDINGS: ClassVar[list[BindingType]] = bindings(
+        action for pane in PANES for action in pane.ACTIONS
+    )
 
     # Repainting is what the widgets do, line by line: the app itself never asks for all of it.
     snapshot: reactive[Snapshot | None] = reactive(None, repaint=False, always_update=True)
@@ -206,8 +210,14 @@ class Dashboard(App[None]):
         self.tab = tab
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the tab key to a screen that lies on top."""
+        """Leave the tab key to a screen that lies on top, and a tab's own keys to that tab."""
+        if action == "pane":
+            return parameters[0] == self.tab and len(self.screen_stack) == 1
         return not (action == "next_tab" and len(self.screen_stack) > 1)
+
+    def action_pane(self, tab: str, name: str) -> None:
+        """Carry out an action of the visible tab."""
+        self._panes[tab].do(name)
 
     def action_next_tab(self, by: int) -> None:
         """Open the next or previous tab."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
@@ -61,9 +62,19 @@ ACTIONS: tuple[Action, ...] = (
         "quit", "quit_dashboard", ("q", "ctrl+c", "ctrl+q"), "q ctrl+c", "quit; the engine goes on"
     ),
 )
-"""Later tabs and actions are added here and nowhere else."""
+"""What can be done on every tab; what a tab can do besides is in its own ``ACTIONS``."""
 
 
-def bindings() -> list[BindingType]:
+def pane_action(
+    name: str, keys: tuple[str, ...], shown_keys: str, description: str, *, tab: str
+) -> Action:
+    """Return an action of one tab: it calls ``do_NAME`` of the tab while that is the visible one.
+
+    Several tabs may use the same key.
+    """
+    return Action(f"{tab}.{name}", f"pane('{tab}', '{name}')", keys, shown_keys, description)
+
+
+def bindings(more: Iterable[Action] = ()) -> list[BindingType]:
     """Return the bindings of every action."""
-    return [binding for action in ACTIONS for binding in action.bindings()]
+    return [binding for action in (*ACTIONS, *more) for binding in action.bindings()]
