@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from ctv_engine.checkpoints.watch import Sighting, Watcher
@@ -23,6 +22,7 @@ from ctv_engine.runtime.local_pool import LocalPool
 from ctv_engine.runtime.pool import Pool
 from ctv_engine.service.crew import Crew
 from ctv_engine.service.ledger import Ledger
+from ctv_engine.service.outbox import Outbox
 from ctv_engine.service.translate import version_of
 from ctv_engine.settings import Settings
 from ctv_engine.store.lock import EngineLock, EngineRunningError
@@ -77,11 +77,11 @@ class Engine:
         self._writer = ledger.writer
         self._poller = poller
         self._host = socket.gethostname()
-        self._crew = Crew(pool, ledger, poller, self._host, self._soon)
+        self._outbox = Outbox()
+        self._crew = Crew(pool, ledger, poller, self._host, self._outbox.soon)
         self._version = version_of("ctv-tui") or "unknown"
         self._sightings: deque[Sighting] = deque()
         self._seen: queue.SimpleQueue[list[Sighting]] = queue.SimpleQueue()
-        self._outbox: deque[Callable[[], object]] = deque()
         self._blocked_at: float | None = None
         self._requests = requests
         self._stopping_since = 0.0
@@ -147,7 +147,7 @@ class Engine:
         """One pass over everything that writes; an error leaves the rest for the next pass."""
         if self._blocked_at is not None and time.time() - self._blocked_at < DISK_RETRY_S:
             return
-        self._flush()
+        self._outbox.flush()
         while not self._seen.empty():
             self._sightings.extend(self._seen.get())
         while self._sightings:
@@ -159,17 +159,8 @@ class Engine:
         self._crew.replace_overdue()
         if not self._requests.stop:
             self._crew.feed()
-        self._flush()
+        self._outbox.flush()
         self._tick()
-
-    def _soon(self, step: Callable[..., object], /, *values: object) -> None:
-        """Queue a step that writes; it is repeated until it succeeds, and the next ones wait."""
-        self._outbox.append(partial(step, *values))
-
-    def _flush(self) -> None:
-        while self._outbox:
-            self._outbox[0]()
-            self._outbox.popleft()
 
     def _blocked(self, error: sqlite3.OperationalError) -> None:
         """Keep every result in memory and hand out nothing new until the disk takes it."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from ctv_engine.runtime.messages import (
 )
 from ctv_engine.service.crew import Crew
 from ctv_engine.service.ledger import Ledger
+from ctv_engine.service.outbox import Outbox
 from ctv_engine.settings import Settings
 from ctv_engine.store.writer import Writer
 
@@ -94,24 +93,18 @@ class Desk:
         number = self.writer.add_checkpoint(self.ledger.run_id, 7, str(place / "checkpoint-7"), 1.0)
         self.checkpoint = Checkpoint(number, 7, place / "pin", "digest", "processor")
         self.pool = ScriptedPool(devices, answer)
-        self.outbox: deque[Callable[[], object]] = deque()
-        self.crew = Crew(self.pool, self.ledger, NoPoller(), "here", self.soon)  # type: ignore[arg-type]
+        self.outbox = Outbox()
+        self.crew = Crew(self.pool, self.ledger, NoPoller(), "here", self.outbox.soon)  # type: ignore[arg-type]
         self.ledger.evaluations._still_holds = lambda checkpoint: True  # there is no pin
         self.ledger.evaluations.queue(self.checkpoint, ["closed"])
         self.failures = 0
         self.crew.start_all()
 
-    def soon(self, step: Callable[..., object], /, *values: object) -> None:
-        self.outbox.append(partial(step, *values))
-
     def flush(self) -> None:
-        while self.outbox:
-            try:
-                self.outbox[0]()
-            except sqlite3.OperationalError:
-                self.failures += 1
-                return
-            self.outbox.popleft()
+        try:
+            self.outbox.flush()
+        except sqlite3.OperationalError:
+            self.failures += 1
 
     def turn(self) -> None:
         self.crew.listen(0.0)
