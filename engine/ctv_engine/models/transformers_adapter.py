@@ -366,7 +366,9 @@ class TransformersAdapter:
 
     def _stop_at(self, tokens: list[int]) -> int | None:
         """Return where the text of ``tokens`` has a stop string of the checkpoint, or None."""
-        text = self.inputs.tokenizer.decode(tokens)
+        return self._find_stop(self.inputs.tokenizer.decode(tokens))
+
+    def _find_stop(self, text: str) -> int | None:
         found = [text.find(stop) for stop in self._stop_strings]
         return min((place for place in found if place >= 0), default=None)
 
@@ -375,8 +377,8 @@ class TransformersAdapter:
             return Unanswered(answer.fault)
         tokenizer = self.inputs.tokenizer
         text: str = tokenizer.decode(answer.tokens, skip_special_tokens=True)
-        if self._stop_strings and self._stop_at(answer.tokens) is not None:
-            text = text[: min(p for s in self._stop_strings if (p := text.find(s)) >= 0)]
+        # A stop string that is a special token is not in the text any more.
+        text = text[: self._find_stop(text)]
         return OpenAnswer(
             text=text.strip(),
             prompt_tokens=prompt_tokens,
