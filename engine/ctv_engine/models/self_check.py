@@ -39,7 +39,7 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
         CheckpointError: not one of the questions gets through the model.
     """
     abilities = adapter.abilities
-    abilities.checked = abilities.batch = abilities.share = True
+    abilities.batch = abilities.share = True
     adapter.epoch += 1
     builder, forward = adapter.inputs, adapter.forward
     kind = type(forward.model).__name__
@@ -49,6 +49,7 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
     asked, reference = _one_by_one(adapter, questions)
     if not asked:
         abilities.batch = abilities.share = False
+        abilities.checked = True
         return notes
     chunk = adapter.prepare(asked, len(asked))[0]
     allowed = TOLERANCE.get(forward.model.dtype, TOLERANCE_HALF)
@@ -83,6 +84,7 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
                 f"{kind}: log-probabilities of its own decode loop differ by up to {worst:.2g} from"
                 " those of `generate`, which answers open questions instead"
             )
+    abilities.checked = True
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -116,27 +117,40 @@ class Evaluations:
                     by_suite.setdefault(asked.suite.digest, []).append(mode)
         for part in by_suite.values():
             suite = self.plans.asked[part[0]].suite
-            rest = self.plans.unmeasured(suite, checkpoint.processor)
-            if rest:
-                self._measure(suite, checkpoint, part, rest)
+            if self.plans.unmeasured(suite, checkpoint.processor):
+                self._park(suite, checkpoint, part)
             else:
                 self._schedule(suite, checkpoint, part)
         self._end_checkpoint_if_done(checkpoint)
 
-    def _measure(
-        self, suite: Suite, checkpoint: Checkpoint, modes: list[Mode], batches: Sequence[Batch]
-    ) -> None:
-        parked = self._parked.setdefault((suite.digest, checkpoint.processor), [])
-        parked.append((checkpoint, modes))
-        if len(parked) > 1:
-            return
-        self._measures -= 1
-        billed = self._evaluation(checkpoint, modes[0])
-        self._add(
-            Entry(self._measures, checkpoint, "measure", (billed,), (modes[0],), suite),
-            batches,
-            None,
+    def _park(self, suite: Suite, checkpoint: Checkpoint, modes: list[Mode]) -> None:
+        """Let a checkpoint wait until its suite is measured, and see to it that it will be."""
+        self._parked.setdefault((suite.digest, checkpoint.processor), []).append(
+            (checkpoint, modes)
         )
+        self._go_on_with_parked()
+
+    def _go_on_with_parked(self) -> None:
+        """Measure what parked checkpoints wait for; schedule those that wait for nothing."""
+        measured = {
+            (entry.suite.digest, entry.checkpoint.processor)
+            for entry in self._entries.values()
+            if entry.task == "measure"
+        }
+        for key in [key for key in self._parked if key not in measured]:
+            parked = self._parked[key]
+            checkpoint, modes = parked[0]
+            suite = self.plans.asked[modes[0]].suite
+            rest = self.plans.unmeasured(suite, checkpoint.processor)
+            if rest:
+                self._measures -= 1
+                billed = (self._evaluation(checkpoint, modes[0]),)
+                entry = Entry(self._measures, checkpoint, "measure", billed, (modes[0],), suite)
+                self._add(entry, rest, None)
+                continue
+            for checkpoint, modes in parked:
+                self._schedule(suite, checkpoint, modes)
+            del self._parked[key]
 
     def _schedule(self, suite: Suite, checkpoint: Checkpoint, modes: Sequence[Mode]) -> None:
         open_modes = [mode for mode in modes if self._state(checkpoint, mode) != "done"]
@@ -187,6 +201,7 @@ class Evaluations:
             entry.task,
             batches,
             background=entry.modes == ("gold",),
+            model=_architecture(entry.checkpoint),
             probe=probe,
         )
 
@@ -315,6 +330,7 @@ class Evaluations:
         """End whatever is complete, should the step that was to end it have failed on its way."""
         for number in [n for n in self._entries if self.scheduler.is_finished(n)]:
             self.finish_if_complete(number)
+        self._go_on_with_parked()
         for checkpoint in list(self._open.values()):
             self._end_checkpoint_if_done(checkpoint)
 
@@ -334,10 +350,7 @@ class Evaluations:
 
     def _end_measure(self, entry: Entry) -> None:
         self._drop(entry)
-        key = (entry.suite.digest, entry.checkpoint.processor)
-        for checkpoint, modes in self._parked.pop(key, []):
-            self._schedule(entry.suite, checkpoint, modes)
-            self._end_checkpoint_if_done(checkpoint)
+        self.sweep()
 
     def fail_all(self, checkpoint: Checkpoint, reason: str) -> None:
         """Write down that nothing more of a checkpoint can be evaluated. May be called again."""
@@ -345,19 +358,17 @@ class Evaluations:
             self._writer.finish_evaluation(evaluation_id, "failed", reason)
 
     def forget(self, checkpoint: Checkpoint) -> None:
-        """Take a checkpoint out of the schedule. Writes nothing, so it can't fail half-way."""
+        """Take a checkpoint out of the schedule. Writes nothing, so it can't fail half-way.
+
+        What was being measured with it is measured with another one: the next sweep's to do.
+        """
         self._open.pop(checkpoint.checkpoint_id, None)
         for entry in [e for e in self._entries.values() if e.checkpoint == checkpoint]:
             self._drop(entry)
         for key, parked in list(self._parked.items()):
-            rest = [(other, modes) for other, modes in parked if other != checkpoint]
-            if len(rest) == len(parked):
-                continue
-            # What was being measured with this checkpoint is measured with another one.
-            del self._parked[key]
-            for other, modes in rest:
-                suite = self.plans.asked[modes[0]].suite
-                self._measure(suite, other, modes, self.plans.unmeasured(suite, other.processor))
+            self._parked[key] = [(other, modes) for other, modes in parked if other != checkpoint]
+            if not self._parked[key]:
+                del self._parked[key]
 
     def fail_evaluation(self, number: int, reason: str) -> None:
         """End the closed evaluation of an entry that can't be scored; the others go on."""
@@ -404,6 +415,15 @@ class Evaluations:
         )
         self._open.pop(number, None)
         self._on_checkpoint_done(checkpoint)
+
+
+def _architecture(checkpoint: Checkpoint) -> str:
+    """Return what checkpoints that need the same memory for the same batch have in common."""
+    try:
+        config = ((checkpoint.base or checkpoint.directory) / "config.json").read_bytes()
+    except OSError:
+        return ""
+    return hashlib.sha256(config).hexdigest()
 
 
 def _billed(entry: Entry, work: Work | None) -> Mapping[int, WorkRow]:

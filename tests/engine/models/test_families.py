@@ -384,21 +384,26 @@ def test_pairs_of_the_plain_path(
 
 
 def test_answers_are_right_even_where_batches_are_not(
-    pair: tuple[Path, Path], plain: Plain, questions: list[Question]
+    pair: tuple[Path, Path],
+    plain: Plain,
+    questions: list[Question],
+    open_questions: list[Question],
+    closed_reference: torch.Tensor,
+    open_reference: list[tuple[str, int, int]],
 ) -> None:
     """Padding on the wrong side spoils batches; the self-check sees it and says so."""
     adapter = loaded(pair[0])
-    adapter.processor.tokenizer.padding_side = "right"
-    reference = plain.closed(questions)
-    wrong = float((closed(adapter, questions, 6) - reference).abs().max())
-    note = adapter.self_check(questions[:3])
-    assert (note is not None) == (wrong > 0.1)  # InternVL's processor pads left all the same
-    if note is not None:
-        assert "items are run one by one" in note
-    assert (closed(adapter, questions, 6) - reference).abs().max() < 1e-5
-    rows = [plain.open(question) for question in questions[:3]]
-    texts = [plain.tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
-    assert [text for text, *_ in opened(adapter, questions[:3], 3)] == texts
+    adapter.inputs.tokenizer.padding_side = "right"
+    adapter.abilities.batch = True
+    found = logprobs(asking.closed(adapter, questions, 6))
+    wrong = float((found - closed_reference).abs().max())
+    notes = prove(adapter, [*questions[:3], *open_questions[:3]])
+    spoiled = any("items are run one by one" in note for note in notes)
+    assert spoiled == (wrong > 0.1)  # InternVL's processor pads left all the same
+    assert adapter.abilities.batch != spoiled
+    found = logprobs(asking.closed(adapter, questions, 6))
+    assert (found - closed_reference).abs().max() < 1e-5
+    assert words(asking.opened(adapter, open_questions[:3], 3)) == open_reference[:3]
 
 
 def test_a_swap_in_place_is_bit_equal_to_a_fresh_load(

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asking
 import families
 import pytest
 import torch
+from asking import logprobs, prove, question, words
 from safetensors.torch import load_file, save_file
 
+from ctv_engine.models.inputs import Question
 from ctv_engine.models.loading import CheckpointError
-from ctv_engine.models.trace import Trace
-from ctv_engine.models.transformers_adapter import Question, TransformersAdapter
+from ctv_engine.models.transformers_adapter import TransformersAdapter
 
 peft = pytest.importorskip("peft")
 torch.set_num_threads(1)
@@ -39,7 +41,7 @@ def base(home: Path) -> Path:
 @pytest.fixture(scope="module")
 def questions(home: Path) -> list[Question]:
     pictures = families.make_pictures(home / "pictures")
-    return [Question(p, f"What colour is square {n}?", 4, 0) for n, p in enumerate(pictures)]
+    return [question(p, f"What colour is square {n}?", 4, 0) for n, p in enumerate(pictures)]
 
 
 def save_adapter(base: Path, directory: Path, seed: int = 0, config: Any = None) -> Path:
@@ -63,12 +65,12 @@ Answers = tuple[list[list[float]], list[str]]
 
 
 def answers(adapter: TransformersAdapter, questions: list[Question]) -> Answers:
-    closed = adapter.closed(questions, Trace())
-    opened = adapter.open(questions, NEW_TOKENS, Trace())
-    return (
-        [list(a.score.option_logprobs) for a in closed],  # type: ignore[union-attr]
-        [a.text for a in opened],  # type: ignore[union-attr]
-    )
+    open_questions = asking.with_cap(questions, NEW_TOKENS)
+    prove(adapter, asking.both_forms(questions[:3], open_questions[:3]))
+    assert adapter.abilities.batch
+    closed = asking.closed(adapter, questions, len(questions))
+    opened = asking.opened(adapter, open_questions, len(questions))
+    return logprobs(closed).tolist(), [text for text, *_ in words(opened)]
 
 
 def as_peft_loads(base: Path, directory: Path, questions: list[Question]) -> Answers:
@@ -79,7 +81,7 @@ def as_peft_loads(base: Path, directory: Path, questions: list[Question]) -> Ans
     model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
     tuned = peft.PeftModel.from_pretrained(model, directory)
     generation_config = adapter.model.generation_config
-    adapter.model = tuned.get_base_model().eval()
+    adapter._replace(tuned.get_base_model().eval())
     adapter.model.generation_config = generation_config
     return answers(adapter, questions)
 
@@ -206,7 +208,7 @@ def test_the_processor_that_is_saved_with_the_adapter_comes_first(
     template = (base / "chat_template.jinja").read_text()
     (directory / "chat_template.jinja").write_text(template.replace("USER", "ASKED"))
     adapter = loaded(directory, base)
-    assert "ASKED" in adapter.processor.chat_template
+    assert "ASKED" in adapter.inputs.processor.chat_template
     assert answers(adapter, questions) != with_bases
 
 
