@@ -1,9 +1,9 @@
 """Vectors that stand in for a picture: its facts as a projector might one day hand them over.
 
-Words at an image's places would be too clean: a language part that was taught with them reads
-nothing from what a projector makes of a picture. So each place holds a mixture of the facts'
-embeddings, of other strength everywhere, with noise, an offset common to the picture, and a scale
-of its own. What is taught to read that reads a fact from anything near its word.
+Clean words at an image's places would be unlike anything that a projector makes of a picture. So
+each place holds a mixture of the facts' embeddings, of other strength everywhere, with noise, an
+offset common to the picture, and a scale of its own. What is taught to read that reads a fact from
+anything near its word.
 """
 
 from __future__ import annotations
@@ -70,4 +70,5 @@ def picture_vectors(
     offset = torch.randn(count, 1, width) * torch.rand(count, 1, 1) * OFFSET
     low, high = torch.tensor([LEAST_SCALE, LARGEST_SCALE]).log()
     scale = torch.exp(low + (high - low) * torch.rand(count, 1, 1))
-    return (marker + mixed + blur * length * (noise + offset)) * scale**blur
+    vectors: torch.Tensor = (marker + mixed + blur * length * (noise + offset)) * scale**blur
+    return vectors

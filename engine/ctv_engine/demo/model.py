@@ -173,7 +173,7 @@ def load(directory: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor
     if not (directory / "model.safetensors").is_file():
         raise FileNotFoundError(
             f"{directory}: no model.safetensors; make a seed with "
-            "`python -m ctv_engine.demo.seed --out DIR`"
+            "`python -m ctv_engine.demo.seed --work DIR --out DIR`"
         )
     model = AutoModelForImageTextToText.from_pretrained(directory)
     processor = AutoProcessor.from_pretrained(directory)
