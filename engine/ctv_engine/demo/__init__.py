@@ -29,5 +29,5 @@ def seed_directory() -> Path:
             return place
     raise FileNotFoundError(
         f"no seed model in {' or '.join(map(str, places))}; make one with "
-        "`python -m ctv_engine.demo.seed --out assets/demo-seed`"
+        "`python -m ctv_engine.demo.seed --work DIR --out assets/demo-seed`"
     )

@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import LlavaProcessor
 
 from ctv_engine.demo.examples import DATASETS, Example
-from ctv_engine.demo.model import IMAGE, IMAGE_TOKENS, prompt_text
+from ctv_engine.demo.model import prompt_text
 from ctv_engine.suite import LETTERS, closed_text, open_text
 
 IGNORED = -100
@@ -60,22 +60,15 @@ def question_lesson(
     example: Example,
     closed: bool,
     rng: random.Random,
-    facts: str | None = None,
 ) -> Lesson:
-    """Return prompt and answer of one example in its closed or its open form.
-
-    With ``facts`` these words stand in the picture's place.
-    """
+    """Return prompt and answer of one example in its closed or its open form."""
     if closed:
         item = example.closed_item(rng)
         assert item.gold_index is not None
         text, answer = closed_text(item), LETTERS[item.gold_index]
     else:
         text, answer = open_text(example.open_item(), _DATASETS[example.dataset]), example.answer
-    picture = IMAGE * IMAGE_TOKENS if facts is None else facts
-    return Lesson(
-        (prompt_text(processor, text, picture), answer + str(processor.tokenizer.eos_token))
-    )
+    return Lesson((prompt_text(processor, text), answer + str(processor.tokenizer.eos_token)))
 
 
 def make_batch(processor: LlavaProcessor, lessons: Sequence[Lesson]) -> Batch:
@@ -105,6 +98,13 @@ def make_batch(processor: LlavaProcessor, lessons: Sequence[Lesson]) -> Batch:
         learnt = next(i for i, token in enumerate(wanted) if token != IGNORED)
         first = min(first, start + learnt)
     return Batch(input_ids, mask, targets, width=length - first + 1)
+
+
+def by_length(lessons: Sequence[Lesson], parts: int) -> list[list[int]]:
+    """Deal the lessons' indices into ``parts`` equal shares, short lessons apart from long ones."""
+    order = sorted(range(len(lessons)), key=lambda i: sum(map(len, lessons[i].parts)))
+    size = -(-len(order) // parts)
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def pixel_values(pictures: np.ndarray, indices: Sequence[int]) -> torch.Tensor:

@@ -46,7 +46,7 @@ def read_digits(rng: random.Random) -> tuple[list[Picture], list[str]]:
 def _draw(scan: np.ndarray, label: str) -> Picture:
     ink = np.rint(255 - scan * (255 / 16)).astype(np.uint8)
     image = Image.fromarray(ink).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
-    return Picture(png_bytes(image.convert("RGB")), (f"digit {label}",))
+    return Picture(png_bytes(image.convert("RGB")), (label,))
 
 
 def digit_examples(labels: Sequence[str], rng: random.Random) -> list[Example]:

@@ -30,8 +30,8 @@ DATASETS = (
 class Picture:
     """One RGB picture of 64 by 64 pixels as PNG bytes, and what is true of it.
 
-    ``facts`` are short phrases ("red", "top left", "tallest blue"). They stand for the picture
-    when the language part of the seed is taught without pictures.
+    ``facts`` are single words ("red", "top", "7"). They stand for the picture when the language
+    part of the seed is taught without pictures.
     """
 
     png: bytes

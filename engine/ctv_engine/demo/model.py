@@ -31,8 +31,8 @@ from ctv_engine.demo.examples import IMAGE_SIZE
 PATCH_SIZE = 16
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2
 MAX_VOCABULARY = 1024
-ROPE_THETA = 100.0
-LOOK_BACK = 4.0
+ROPE_THETA = 10_000.0
+LOOK_BACK = 5.0
 # The usual initial weights of 0.02 would make image tokens vanish beside those of words.
 PROJECTOR_GAIN = 5.0
 
@@ -173,7 +173,7 @@ def load(directory: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor
     if not (directory / "model.safetensors").is_file():
         raise FileNotFoundError(
             f"{directory}: no model.safetensors; make a seed with "
-            "`python -m ctv_engine.demo.seed --out DIR`"
+            "`python -m ctv_engine.demo.seed --work DIR --out DIR`"
         )
     model = AutoModelForImageTextToText.from_pretrained(directory)
     processor = AutoProcessor.from_pretrained(directory)
@@ -186,11 +186,8 @@ def load(directory: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor
     return model, processor
 
 
-def prompt_text(processor: LlavaProcessor, text: str, picture: str) -> str:
-    """Return the chat prompt for one picture and one user text, up to where the answer begins.
-
-    ``picture`` is what stands in the picture's place: image tokens, or words in a text-only lesson.
-    """
+def prompt_text(processor: LlavaProcessor, text: str) -> str:
+    """Return the chat prompt for one picture and one user text, up to where the answer begins."""
     message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
     prompt = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-    return str(prompt).replace(IMAGE, picture, 1)
+    return str(prompt).replace(IMAGE, IMAGE * IMAGE_TOKENS, 1)
