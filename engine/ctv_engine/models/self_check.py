@@ -36,21 +36,26 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
     """
     abilities = adapter.abilities
     abilities.checked = abilities.batch = abilities.share = True
+    abilities.stepwise = False
     adapter.epoch += 1
     builder, forward = adapter.inputs, adapter.forward
     kind = type(forward.model).__name__
     notes: list[str] = []
     if note := builder.check_cache(questions):
         notes.append(note)
-    alone = [adapter.prepare([question], 1)[0] for question in questions]
-    alone = [chunk for chunk in alone if chunk.prepared.kept]
-    if not alone:
-        abilities.batch = abilities.share = False
+    asked: list[Question] = []
+    logits: list[torch.Tensor] = []
+    for question in questions:
+        alone = adapter.prepare([question], 1)[0].prepared
+        if alone.kept:
+            found = forward.last_logits(adapter.on_device(alone))
+            if bool(found.amax().isfinite()):  # NaN proves nothing
+                asked.append(question)
+                logits.append(found)
+    if not asked:
+        abilities.checked = abilities.batch = abilities.share = False
         return notes
-    asked = [chunk.questions[0] for chunk in alone]
-    reference = torch.cat(
-        [forward.last_logits(adapter.on_device(chunk.prepared)) for chunk in alone]
-    )
+    reference = torch.cat(logits)
     chunk = adapter.prepare(asked, len(asked))[0]
     allowed = TOLERANCE.get(forward.model.dtype, TOLERANCE_HALF)
 
@@ -64,6 +69,11 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
         )
     elif chunk.shared is None:
         abilities.share = False
+        if len({question.picture.digest for question in asked}) < len(asked):
+            notes.append(
+                f"{kind}: prompts about one picture have no common beginning that holds the picture"
+                " and could be shared; every prompt is prefilled whole"
+            )
     else:
         try:
             parts = prefill_shared(forward, adapter.on_device, chunk.prepared, chunk.shared)
@@ -76,8 +86,9 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
         if not abilities.share:
             notes.append(f"{kind}: {why}; every prompt is prefilled whole")
 
-    if forward.decodes_stepwise:
-        worst = _stepwise_difference(adapter, [q for q in asked if not q.options][:2])
+    opened = [question for question in asked if not question.options]
+    if forward.decodes_stepwise and opened:
+        worst = _stepwise_difference(adapter, opened[:2])
         abilities.stepwise = worst <= allowed
         if not abilities.stepwise:
             notes.append(
@@ -90,12 +101,12 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
 def difference(found: torch.Tensor, reference: torch.Tensor) -> float:
     """Return the largest difference of log-probabilities among likely tokens.
 
-    Both are logits, (rows, vocabulary); NaN where only one of them is finite.
+    Both are logits, (rows, vocabulary); infinite where only the reference is finite.
     """
     found, reference = torch.log_softmax(found, -1), torch.log_softmax(reference, -1)
     likely = reference > reference.amax(-1, keepdim=True) - LIKELY
     gaps = (found - reference)[likely].abs()
-    return float(gaps.max()) if gaps.numel() else 0.0
+    return float(gaps.nan_to_num(nan=torch.inf).max()) if gaps.numel() else 0.0
 
 
 def _stepwise_difference(adapter: TransformersAdapter, questions: Sequence[Question]) -> float:
