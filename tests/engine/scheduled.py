@@ -11,15 +11,16 @@ from ctv_engine.runtime.leases import Patience
 from ctv_engine.runtime.messages import Batch, Checkpoint, Task, Unit
 from ctv_engine.runtime.schedule import Scheduler
 from ctv_engine.runtime.waiting import Schedule
-from ctv_engine.suite import Item
+from ctv_engine.suite import Dataset, Item
 
 
 def batch(number: int, size: int = 4, *, dataset: str = "d", tokens: tuple[int, ...] = ()) -> Batch:
     items = tuple(
         Item(dataset, f"{number}-{n}", "q", "i", "", ("a", "b"), 0, ("a",)) for n in range(size)
     )
-    texts = tuple(item.key for item in items)
-    return Batch(number, items, texts, Path("/suite"), "exact_match", 4, tokens)
+    # The wording tells a batch's items apart, so that a test can see whose it is.
+    datasets = tuple(Dataset(dataset, "exact_match", 4, item.key) for item in items)
+    return Batch(number, items, datasets, Path("/suite"), tokens)
 
 
 def checkpoint(step: int) -> Checkpoint:

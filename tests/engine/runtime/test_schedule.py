@@ -10,14 +10,15 @@ import pytest
 
 from ctv_engine.runtime.messages import Batch, Checkpoint, Task, Unit
 from ctv_engine.runtime.schedule import MAX_LOSSES, GivenUp, Scheduler
-from ctv_engine.suite import Item
+from ctv_engine.suite import Dataset, Item
 
 
 def batch(number: int, size: int = 4) -> Batch:
     items = tuple(
         Item("d", f"{number}-{n}", "q", "i", "", ("a", "b"), 0, ("a",)) for n in range(size)
     )
-    return Batch(number, items, tuple(i.key for i in items), Path("/suite"), "exact_match", 4)
+    datasets = tuple(Dataset("d", "exact_match", 4, item.key) for item in items)
+    return Batch(number, items, datasets, Path("/suite"))
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -27,7 +28,8 @@ def checkpoint(step: int) -> Checkpoint:
 def keys(unit: Unit | GivenUp) -> list[str]:
     if isinstance(unit, GivenUp):
         return [result.key[1] for result in unit.results]
-    assert unit.batch.texts == tuple(item.key for item in unit.batch.items)
+    wordings = [dataset.open_instruction for dataset in unit.batch.datasets]
+    assert wordings == [item.key for item in unit.batch.items]
     return [item.key for item in unit.batch.items]
 
 
