@@ -168,8 +168,10 @@ class Forward:
         """Put ``ids`` (rows, n) behind the rows, in place; return the last logits.
 
         ``mask`` (rows, n) is 0 where ``ids`` are padding, which must stand on the left.
-        ``positions`` are those of ``ids``; if not given, each row goes on from its last one.
+        ``positions`` are those of ``ids``, the end of a prompt; if not given, ``ids`` are what was
+        just decoded, and each row goes on from its last position.
         """
+        decodes = positions is None
         if positions is None and rows.position is not None:
             steps = torch.arange(ids.shape[1], device=ids.device)
             positions = rows.position + steps
@@ -184,7 +186,7 @@ class Forward:
         )
         rows.cache = output.past_key_values
         rows.position = None if positions is None else positions[..., -1:] + 1
-        if ids.shape[1] == 1:
+        if decodes:
             self.work.forwards += 1
             self.work.row_steps += ids.shape[0]
         else:

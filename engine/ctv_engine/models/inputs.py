@@ -157,10 +157,10 @@ class InputBuilder:
         text says what differed.
         """
         self.uses_cache = True
-        try:
-            cached, plain = self._process(questions), self._process(questions, plainly=True)
-        except PictureError:
+        asked = [questions[index] for index in self.build(questions, None).kept]
+        if not asked:
             return None
+        cached, plain = self._process(asked), self._process(asked, plainly=True)
         differing = [
             name
             for name in sorted({*cached, *plain})

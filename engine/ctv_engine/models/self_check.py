@@ -31,6 +31,8 @@ STEPS = 6
 def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> list[str]:
     """Set the adapter's abilities from what holds for these questions; say what doesn't.
 
+    Where not one of them can be asked nothing is proven, and ``checked`` stays false.
+
     Args:
         adapter: with a resident checkpoint.
         questions: closed and open forms; two of different length at least, two about one picture.
@@ -40,6 +42,7 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
     """
     abilities = adapter.abilities
     abilities.batch = abilities.share = True
+    abilities.stepwise = False
     adapter.epoch += 1
     builder, forward = adapter.inputs, adapter.forward
     kind = type(forward.model).__name__
@@ -49,7 +52,6 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
     asked, reference = _one_by_one(adapter, questions)
     if not asked:
         abilities.batch = abilities.share = False
-        abilities.checked = True
         return notes
     chunk = adapter.prepare(asked, len(asked))[0]
     allowed = TOLERANCE.get(forward.model.dtype, TOLERANCE_HALF)
@@ -64,6 +66,11 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
         )
     elif chunk.shared is None:
         abilities.share = False
+        if len({question.picture.digest for question in asked}) < len(asked):
+            notes.append(
+                f"{kind}: prompts about one picture have no common beginning that holds the picture"
+                " and could be shared; every prompt is prefilled whole"
+            )
     else:
         try:
             parts = prefill_shared(forward, adapter.on_device, chunk.prepared, chunk.shared)
@@ -76,8 +83,9 @@ def self_check(adapter: TransformersAdapter, questions: Sequence[Question]) -> l
         if not abilities.share:
             notes.append(f"{kind}: {why}; every prompt is prefilled whole")
 
-    if forward.decodes_stepwise:
-        worst = _stepwise_difference(adapter, [q for q in asked if not q.options][:2])
+    opened = [question for question in asked if not question.options]
+    if forward.decodes_stepwise and opened:
+        worst = _stepwise_difference(adapter, opened[:2])
         abilities.stepwise = worst <= allowed
         if not abilities.stepwise:
             notes.append(
@@ -104,13 +112,15 @@ def _one_by_one(
         if not chunk.prepared.kept:
             continue
         try:
-            logits.append(adapter.forward.last_logits(adapter.on_device(chunk.prepared)))
+            found = adapter.forward.last_logits(adapter.on_device(chunk.prepared))
         except torch.OutOfMemoryError:
             raise
         except (ValueError, RuntimeError, IndexError, TypeError) as error:
             fault = error
             continue
-        asked.append(question)
+        if bool(found.amax().isfinite()):  # NaN proves nothing
+            asked.append(question)
+            logits.append(found)
     if fault is not None and not asked:
         raise CheckpointError(
             f"the model can't take what its processor makes ({first_line(fault)}): they do not"
@@ -122,12 +132,12 @@ def _one_by_one(
 def difference(found: torch.Tensor, reference: torch.Tensor) -> float:
     """Return the largest difference of log-probabilities among likely tokens.
 
-    Both are logits, (rows, vocabulary); NaN where only one of them is finite.
+    Both are logits, (rows, vocabulary); infinite where only the reference is finite.
     """
     found, reference = torch.log_softmax(found, -1), torch.log_softmax(reference, -1)
     likely = reference > reference.amax(-1, keepdim=True) - LIKELY
     gaps = (found - reference)[likely].abs()
-    return float(gaps.max()) if gaps.numel() else 0.0
+    return float(gaps.nan_to_num(nan=torch.inf).max()) if gaps.numel() else 0.0
 
 
 def _stepwise_difference(adapter: TransformersAdapter, questions: Sequence[Question]) -> float:

@@ -123,7 +123,7 @@ def plan(
     datasets = {dataset.name: dataset for dataset in suite.datasets}
     asked = [
         item
-        for item in suite.items
+        for item in sorted(suite.items, key=lambda item: (item.dataset, item.key))
         if task not in ("closed", "pair") or item.gold_index is not None
     ]
     kinds: dict[tuple[int, str], dict[str, list[Item]]] = {}

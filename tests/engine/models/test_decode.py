@@ -90,7 +90,7 @@ class Scripted:
     """
 
     scripts: dict[int, list[int]]
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     heights: list[int] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
     prefills: list[tuple[int, ...]] = field(default_factory=list)
@@ -218,7 +218,7 @@ def test_free_slots_are_filled_at_once_and_never_exceeded() -> None:
     model = Scripted({n: [1 + n] * (length - 1) + [END] for n, length in enumerate(lengths)})
     groups = [model.group([n], [4], [20]) for n in range(6)]
     run(model, groups, slots=2)
-    # Beside the eight steps of row 0 run 1, 2, 3 (two each) and two of row 4, whose third has row 5.
+    # Beside the eight steps of row 0 run 1, 2, 3 (two each) and two of row 4, then row 5.
     assert model.heights == [2] * 8 + [2] + [1] * 2
 
 
