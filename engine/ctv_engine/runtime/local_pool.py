@@ -102,7 +102,7 @@ class LocalPool:
         while (unit := worker.units.get()) is not None:
             try:
                 worker.pipe.send(unit)
-            except OSError:
+            except (OSError, TypeError):  # closed meanwhile, in the middle of a message even
                 return  # the reader tells of its death
 
 
