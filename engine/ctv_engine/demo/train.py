@@ -38,7 +38,10 @@ MICRO_BATCHES = 2
 PROJECTOR_RATE, EYES_RATE, LANGUAGE_RATE = 1e-3, 1e-4, 1e-4
 # A long warm-up keeps the first checkpoints weak: the link is found over the run, not at once.
 WARM_UP_SHARE = 0.3
-CALIBRATION_STEPS = 6
+# A run of fewer steps takes larger ones, so that its curve has the same shape on a slow machine.
+REFERENCE_STEPS = 600
+LEAST_SCALE, LARGEST_SCALE = 0.6, 2.5
+CALIBRATION_STEPS = 12
 # A reader of the checkpoints will want the same memory and caches once the first is written.
 SLOWDOWN = 1.1
 
@@ -73,6 +76,13 @@ def learning_rate_factor(progress: float) -> float:
     warm = min(1.0, progress / WARM_UP_SHARE)
     rest = min(1.0, max(0.0, (progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)))
     return 0.02 + 0.98 * warm * (0.15 + 0.85 * 0.5 * (1 + math.cos(math.pi * rest)))
+
+
+def rate_scale(max_steps: int) -> float:
+    """Return the factor of the peak rates in a run of ``max_steps`` (0: not known yet)."""
+    if not max_steps:
+        return 1.0
+    return min(LARGEST_SCALE, max(LEAST_SCALE, REFERENCE_STEPS / max_steps))
 
 
 class Trainer:
@@ -113,9 +123,9 @@ class Trainer:
             indices.append(example.picture)
         return lessons, indices
 
-    def step(self, progress: float) -> float:
-        """Take one gradient step at ``progress`` (0 … 1) of the run; return the loss."""
-        factor = learning_rate_factor(progress)
+    def step(self, progress: float, max_steps: int) -> float:
+        """Take one gradient step at ``progress`` (0 … 1) of ``max_steps``; return the loss."""
+        factor = learning_rate_factor(progress) * rate_scale(max_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
         lessons, indices = self.draw()
@@ -135,6 +145,10 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return total
+
+    def learning_rate(self) -> float:
+        """Return the projector's rate at the last step."""
+        return float(self.optimizer.param_groups[0]["lr"])
 
 
 class StopRequest:
@@ -198,7 +212,7 @@ def train(
         spent = (began - start) / limit_s
         planned = state.global_step / state.max_steps if state.max_steps else 0.0
         progress = max(spent, planned)
-        losses.append(trainer.step(progress))
+        losses.append(trainer.step(progress, state.max_steps))
         state.global_step += 1
         now = time.monotonic()
         if state.global_step > 1:
@@ -219,7 +233,7 @@ def train(
         state.log_history.append(
             {
                 "epoch": state.epoch(),
-                "learning_rate": PROJECTOR_RATE * learning_rate_factor(progress),
+                "learning_rate": trainer.learning_rate(),
                 "loss": float(np.mean(losses)),
                 "step": state.global_step,
             }

@@ -25,7 +25,7 @@ from ctv_engine.demo.checkpoint import TrainerState, checkpoints
 from ctv_engine.demo.data import PICTURES_FILE, QUESTIONS_FILE
 from ctv_engine.demo.examples import DATASETS, Example
 from ctv_engine.demo.model import build_model, build_processor, load, train_tokenizer
-from ctv_engine.demo.train import Plan, learning_rate_factor, plan_steps, train
+from ctv_engine.demo.train import Plan, learning_rate_factor, plan_steps, rate_scale, train
 from ctv_engine.suite import LETTERS, closed_text
 
 CHECKPOINT_FILES = [
@@ -203,6 +203,13 @@ def test_learning_rate_warms_up_and_stays_positive() -> None:
     assert factors[0] < 0.05
     assert 0.9 < max(factors) <= 1.0
     assert min(factors) > 0
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "scale"), [(0, 1.0), (600, 1.0), (400, 1.5), (100, 2.5), (750, 0.8), (9000, 0.6)]
+)
+def test_fewer_steps_are_larger(max_steps: int, scale: float) -> None:
+    assert rate_scale(max_steps) == pytest.approx(scale)
 
 
 def test_sigterm_ends_training_cleanly(data: Path, untrained: Path, tmp_path: Path) -> None:
