@@ -17,7 +17,7 @@ def batch(number: int, size: int = 4) -> Batch:
     items = tuple(
         Item("d", f"{number}-{n}", "q", "i", "", ("a", "b"), 0, ("a",)) for n in range(size)
     )
-    datasets = tuple(Dataset("d", "exact_match", 4, item.key) for item in items)
+    datasets = tuple(Dataset(i.key, "exact_match", 4) for i in items)
     return Batch(number, items, datasets, Path("/suite"))
 
 
@@ -28,8 +28,8 @@ def checkpoint(step: int) -> Checkpoint:
 def keys(unit: Unit | GivenUp) -> list[str]:
     if isinstance(unit, GivenUp):
         return [result.key[1] for result in unit.results]
-    wordings = [dataset.open_instruction for dataset in unit.batch.datasets]
-    assert wordings == [item.key for item in unit.batch.items]
+    names = [dataset.name for dataset in unit.batch.datasets]
+    assert names == [item.key for item in unit.batch.items], "what is an item's goes with it"
     return [item.key for item in unit.batch.items]
 
 

@@ -30,7 +30,7 @@ def test_per_item_values_are_split_with_the_items() -> None:
     whole = batch(0, 5, tokens=(5, 4, 3, 2, 1))
     part = whole.part(slice(2, None))
     assert [item.key for item in part.items] == ["0-2", "0-3", "0-4"]
-    assert [d.open_instruction for d in part.datasets] == ["0-2", "0-3", "0-4"]
+    assert len(part.datasets) == 3
     assert part.tokens == (3, 2, 1)
     assert (part.batch_id, part.suite_directory) == (whole.batch_id, whole.suite_directory)
     assert batch(0, 5).part(slice(2)).tokens == ()
