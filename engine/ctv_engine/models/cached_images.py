@@ -50,6 +50,8 @@ class CachedImages:
     work: Work
     _identity: str = field(init=False)
     _pictures: dict[int, Picture] = field(default_factory=dict)
+    _at_hand: dict[str, Entry] = field(default_factory=dict)
+    """Entries of the call before: a batch and its parts ask for a picture more than once."""
 
     def __post_init__(self) -> None:
         """Name the processor: class, configuration and the library's version."""
@@ -74,6 +76,10 @@ class CachedImages:
         """Drop the stand-ins handed out so far."""
         self._pictures.clear()
 
+    def let_go(self) -> None:
+        """Forget the entries at hand: what comes next is another batch."""
+        self._at_hand = {}
+
     def __call__(self, images: Any, **kwargs: Any) -> BatchFeature:
         """Return what the real image processor would return for the stood-in pictures.
 
@@ -83,12 +89,24 @@ class CachedImages:
         kind = kwargs.pop("return_tensors", None)
         nested = bool(images) and isinstance(images[0], list | tuple)
         flat = [image for part in images for image in part] if nested else list(images)
-        entries = [self._entry(self._pictures[id(image)], nested, kwargs) for image in flat]
+        keys = [self._key(self._pictures[id(image)], nested, kwargs) for image in flat]
+        before, self._at_hand = self._at_hand, {}
+        for key, image in zip(keys, flat, strict=True):
+            if key not in self._at_hand:
+                at_hand = before.get(key)
+                if at_hand is None:
+                    self._at_hand[key] = self._entry(key, self._pictures[id(image)], nested, kwargs)
+                    continue
+                self._at_hand[key] = at_hand
+            self.work.images_reused += 1
+        entries = [self._at_hand[key] for key in keys]
         return BatchFeature(_join(entries), tensor_type=kind)
 
-    def _entry(self, picture: Picture, nested: bool, kwargs: dict[str, Any]) -> Entry:
+    def _key(self, picture: Picture, nested: bool, kwargs: dict[str, Any]) -> str:
         call = json.dumps([picture.digest, nested, kwargs], sort_keys=True, default=repr)
-        key = hashlib.sha256(f"{self._identity}\0{call}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._identity}\0{call}".encode()).hexdigest()
+
+    def _entry(self, key: str, picture: Picture, nested: bool, kwargs: dict[str, Any]) -> Entry:
         if self.cache is not None:
             entry = self.cache.get(key)
             if entry is not None:

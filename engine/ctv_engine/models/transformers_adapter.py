@@ -230,6 +230,7 @@ class TransformersAdapter:
         part = tuple(questions[place] for place in places)
         prepared = self.inputs.build(part, self.forward.context)
         shared = self._share(part, prepared) if self.abilities.share else None
+        self.inputs.images.let_go()
         return Chunk(tuple(places), part, prepared, shared)
 
     def _share(self, questions: Sequence[Question], prepared: Prepared) -> Shared | None:
@@ -428,7 +429,7 @@ class TransformersAdapter:
             if not rows:
                 on_closed(self._closed(chunk, trace))
             elif self._stepwise:
-                pair = _Pair(self, chunk, rows, on_closed)
+                pair = _Pair(self, chunk, rows, trace, on_closed)
                 groups.append(self._group(chunk, rows, pair.prefill, pair.score))
         answers |= self._decode(groups, chunks, trace)
         if not self._stepwise:
@@ -448,6 +449,7 @@ class _Pair:
     adapter: TransformersAdapter
     chunk: Chunk
     open_rows: list[int]
+    trace: Trace
     on_closed: Callable[[dict[int, ClosedOutcome]], None]
     _closed: tuple[list[int], torch.Tensor] = ([], torch.empty(0))
 
@@ -467,7 +469,9 @@ class _Pair:
         """Hand out the closed outcomes."""
         rows, logits = self._closed
         if rows:
-            self.on_closed(self.adapter._score(self.chunk, logits, rows, spent_s))
+            with self.trace.span("score"):
+                outcomes = self.adapter._score(self.chunk, logits, rows, spent_s)
+            self.on_closed(outcomes)
 
 
 def _open_rows(chunk: Chunk) -> list[int]:

@@ -13,7 +13,7 @@ class Work:
     through the language part, padding included; ``prompt_tokens`` those of them that were real.
     ``shared_tokens`` are prompt tokens that were taken from another row's prefill instead.
     ``row_steps`` are rows of decode forwards. ``images_decoded`` pictures were read and resized,
-    ``images_reused`` came from the input cache.
+    ``images_reused`` came from the input cache or were still at hand.
     """
 
     forwards: int = 0

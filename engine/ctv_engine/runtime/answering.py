@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +23,7 @@ from ctv_engine.runtime.messages import (
     UnitDone,
     UnitFailed,
 )
-from ctv_engine.suite import LETTERS, Dataset, Item, closed_text, open_text
+from ctv_engine.suite import CLOSED_INSTRUCTION, LETTERS, Dataset, Item, closed_text, open_text
 
 if TYPE_CHECKING:
     import torch
@@ -214,10 +214,8 @@ class Worker:
         for batch in (unit.probe, unit.batch.part(slice(0, PROBE_ITEMS))):
             if self._adapter.abilities.checked or batch is None:
                 continue
-            closed = all(item.gold_index is not None for item in batch.items)
-            asked = questions(batch, ("closed", "open") if closed else ("open",))
             with trace.span("load"):
-                notes += self_check(self._adapter, asked)
+                notes += self_check(self._adapter, probe_questions(batch))
         return notes
 
     # --- answers ------------------------------------------------------------------------------
@@ -314,6 +312,22 @@ def questions(batch: Batch, forms: Sequence[Form]) -> list[Question]:
         for item, dataset in zip(batch.items, batch.datasets, strict=True)
         for form in forms
     ]
+
+
+def probe_questions(batch: Batch) -> list[Question]:
+    """Return two prompts about every item's picture, so that what is proven is always the same.
+
+    An item without options is asked openly in two wordings.
+    """
+    asked: list[Question] = []
+    for item, dataset in zip(batch.items, batch.datasets, strict=True):
+        opened = question(batch, item, dataset, "open")
+        if item.gold_index is None:
+            asked.append(replace(opened, text=f"{opened.text}\n{CLOSED_INSTRUCTION}"))
+        else:
+            asked.append(question(batch, item, dataset, "closed"))
+        asked.append(opened)
+    return asked
 
 
 def closed_result(item: Item, answer: ClosedOutcome) -> ItemResult:

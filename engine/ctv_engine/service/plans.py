@@ -78,23 +78,20 @@ class Plans:
         return self._batches[key]
 
     def probe(self, suite: Suite, task: Task, processor: str) -> Batch:
-        """Return the shortest, a middling and the longest item: padding can't hide among them."""
+        """Return the shortest, a middling and the longest item: padding can't hide among them.
+
+        Items whose picture is broken prove nothing and are only taken where there are no others.
+        """
         batches = self.batches(suite, task, processor)
         rows = sorted(
-            (tokens, place, batch)
+            (tokens, place, at)
             for place, batch in enumerate(batches)
-            for tokens in (min(batch.tokens), max(batch.tokens))
+            for at, tokens in enumerate(batch.tokens)
         )
-        picked = {0: rows[0], 1: rows[len(rows) // 2], 2: rows[-1]}
-        parts = [
-            batch.part(slice(at, at + 1))
-            for tokens, _, batch in picked.values()
-            for at in [batch.tokens.index(tokens)]
-        ]
-        seen: dict[tuple[str, str], Batch] = {
-            (part.items[0].dataset, part.items[0].key): part for part in parts
-        }
-        first, *rest = seen.values()
+        rows = [row for row in rows if row[0] != UNKNOWN_TOKENS] or rows
+        picked = dict.fromkeys((rows[0], rows[len(rows) // 2], rows[-1]))
+        parts = [batches[place].part(slice(at, at + 1)) for _, place, at in picked]
+        first, *rest = parts
         return Batch(
             batch_id=first.batch_id,
             items=first.items + tuple(part.items[0] for part in rest),

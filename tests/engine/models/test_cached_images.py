@@ -11,7 +11,7 @@ import asking
 import families
 import pytest
 import torch
-from asking import loaded, logprobs, question
+from asking import loaded, logprobs, prove, question
 from PIL import Image
 
 from ctv_engine.models.cached_images import PictureError
@@ -127,12 +127,29 @@ def test_a_swap_of_weights_decodes_nothing(
     assert found.equal(logprobs(asking.closed(loaded(other), questions, 4)))
 
 
-def test_without_a_cache_every_question_decodes_its_picture(
+def test_without_a_cache_every_batch_decodes_its_pictures(
     llava: Path, questions: list[Question]
 ) -> None:
     adapter = loaded(llava)
-    asking.closed(adapter, questions, 4)
-    assert (adapter.work.images_decoded, adapter.work.images_reused) == (12, 0)
+    for size, decoded in ((1, 12), (4, 6)):
+        adapter.abilities.batch = size > 1
+        before = adapter.work.copy()
+        asking.closed(adapter, questions, size)
+        done = adapter.work.since(before)
+        assert (done.images_decoded, done.images_reused) == (decoded, 12 - decoded)
+
+
+def test_the_beginnings_of_shared_prompts_decode_nothing_again(
+    llava: Path, questions: list[Question]
+) -> None:
+    adapter = loaded(llava)
+    prove(adapter, [*questions[:2], question(questions[0].picture.path, "What?", cap=4)])
+    assert adapter.abilities.share
+    before = adapter.work.copy()
+    asking.closed(adapter, questions, 12)
+    done = adapter.work.since(before)
+    assert done.shared_tokens > 0
+    assert done.images_decoded == 6
 
 
 # --- what an entry depends on -------------------------------------------------------------------
