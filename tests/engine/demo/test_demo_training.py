@@ -218,7 +218,7 @@ def test_sigterm_ends_training_cleanly(data: Path, untrained: Path, tmp_path: Pa
         [
             *(sys.executable, "-u", "-m", "ctv_engine.demo.train"),
             *("--data", str(data), "--seed-model", str(untrained), "--out", str(out)),
-            *("--seconds", "20", "--checkpoints", "10"),
+            *("--seconds", "60", "--checkpoints", "30"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
