@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import families
 import pytest
 import tiny
 from engine_run import ANSWERS, EngineRun, query, wait_until
@@ -28,6 +30,7 @@ def settings_for(tmp_path: Path, suite: Any, gold: Any = None, **values: Any) ->
         "devices": "cpu",
         "poll_s": 0.1,
         "quiet_s": 0.1,
+        "cache_dir": str(tmp_path / "inputs"),
     }
     return Settings(**{**base, **values})
 
@@ -298,8 +301,8 @@ def test_a_suite_that_is_broken_is_refused_in_one_line(tmp_path: Path) -> None:
     assert run.output().count("\n") == 1
 
 
-def test_a_letter_that_is_not_one_token_fails_the_checkpoint_not_the_engine(
-    tmp_path: Path, suite: Any
+def test_a_letter_that_is_not_one_token_fails_the_closed_evaluation_alone(
+    tmp_path: Path, suite: Any, gold: Any
 ) -> None:
     watched = tmp_path / "run"
     directory = tiny.save_checkpoint(watched / "checkpoint-1", 1, save_steps=1)
@@ -310,11 +313,56 @@ def test_a_letter_that_is_not_one_token_fails_the_checkpoint_not_the_engine(
         "content": "bb",
     }
     (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
-    run = EngineRun(settings_for(tmp_path, suite, checkpoint_dir=str(watched), drain=True))
+    run = EngineRun(settings_for(tmp_path, suite, gold, checkpoint_dir=str(watched), drain=True))
     assert run.finish() == 0, run.output()
     [(state, reason)] = run.query("SELECT state, reason FROM checkpoints")
     assert state == "failed"
     assert "'B' is not one token" in reason
+    evaluations = "SELECT state, done, reason FROM evaluations WHERE mode = ?"
+    [(state, done, reason)] = run.query(evaluations, "closed")
+    assert (state, done) == ("failed", 0)
+    assert "'B' is not one token" in reason
+    for mode, items in (("open", 24), ("gold", 32)):
+        assert run.query(evaluations, mode) == [("done", items, None)]
+    told = run.query("SELECT message FROM events WHERE level = 'error'")
+    assert [("step 1 closed failed" in text, "'B'" in text) for (text,) in told] == [(True, True)]
+
+    # written anew while no engine was there: the open answers of the old weights do not count
+    shutil.rmtree(directory)
+    tiny.save_checkpoint(directory, 1, seed=5, save_steps=1)
+    second = EngineRun(run.settings)
+    assert second.finish() == 0, second.output()
+    states = second.query("SELECT state FROM checkpoints ORDER BY id")
+    assert states == [("failed",), ("done",)]
+    answers = "SELECT answer FROM predictions p JOIN evaluations e ON e.id = p.evaluation_id"
+    answers += " WHERE mode = 'open' AND checkpoint_id = ? ORDER BY item_id"
+    assert second.query(answers, 1) != second.query(answers, 2)
+    assert len(second.query(answers, 2)) == 24
+
+
+def test_weights_that_are_rewritten_in_place_under_the_pin_do_not_stand(
+    tmp_path: Path, suite: Any, checkpoints: list[Path]
+) -> None:
+    """The pinned file is the writer's own: what it writes there is what workers read."""
+    watched = tmp_path / "run"
+    directory = tiny.save_checkpoint(watched / "checkpoint-10", 10, seed=1)
+    run = EngineRun(
+        settings_for(tmp_path, suite, checkpoint_dir=str(watched), batch_size=1, every=1)
+    )
+    run.wait_for_workers(1)
+    new = (checkpoints[1] / "model.safetensors").read_bytes()
+    with (directory / "model.safetensors").open("r+b") as file:
+        file.write(new)
+    run.wait("SELECT count(*) = 2 FROM checkpoints WHERE state IN ('done', 'failed')")
+    (first, why), (second, _) = run.query("SELECT state, reason FROM checkpoints ORDER BY id")
+    assert (first, second) == ("failed", "done")
+    assert "written to while it was scored" in why
+    told = "SELECT level FROM events WHERE message LIKE 'step 10 failed: its files were written%'"
+    assert run.query(told) == [("error",)]
+    states = run.query("SELECT DISTINCT state FROM trajectory WHERE step = 10")
+    assert states == [("done",)]  # the second look's
+    run.process.send_signal(signal.SIGTERM)
+    assert run.finish() == 0
 
 
 def test_every_kth_checkpoint_and_always_the_last(
@@ -362,12 +410,12 @@ def test_a_full_disk_loses_nothing(
     )
     writer = Writer(Path(settings.db))
     ledger = Ledger(writer, settings, suite, gold, "here")
-    pool = LocalPool(("cpu:0",), "auto", None)
+    pool = LocalPool(("cpu:0",), engine_module.worker_settings(settings))
     engine = engine_module.Engine(
         settings, ledger, pool, Poller("here"), engine_module.Requests(drain=True)
     )
     refused: list[float] = []
-    take = ledger.take
+    take = ledger.evaluations.take
 
     def take_on_a_full_disk(*values: Any) -> None:
         if len(refused) < 3 and writer.query("SELECT count(*) FROM predictions")[0][0] >= 20:
@@ -381,7 +429,7 @@ def test_a_full_disk_loses_nothing(
                 writer.query("PRAGMA max_page_count = 1073741823")
         take(*values)
 
-    ledger.take = take_on_a_full_disk  # type: ignore[method-assign]
+    ledger.evaluations.take = take_on_a_full_disk  # type: ignore[method-assign]
     engine_module_retry = engine_module.DISK_RETRY_S
     engine_module.DISK_RETRY_S = 0.1
     try:
@@ -393,3 +441,59 @@ def test_a_full_disk_loses_nothing(
     assert query(Path(settings.db), ANSWERS) == query(undisturbed, ANSWERS)
     assert query(Path(settings.db), "SELECT count(*) FROM events WHERE kind = 'disk'")[0][0] >= 1
     assert threading.active_count() < 20
+
+
+def test_adapters_are_scored_on_the_base_that_the_run_names(tmp_path: Path, suite: Any) -> None:
+    """Two adapters on one base give other scores; one for a base that is nowhere is refused."""
+    peft = pytest.importorskip("peft")
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    base = tiny.save_checkpoint(tmp_path / "base", 0)
+    watched = tmp_path / "run"
+    for step in (1, 2):
+        torch.manual_seed(step)
+        model = AutoModelForImageTextToText.from_pretrained(base)
+        config = peft.LoraConfig(target_modules=["q_proj", "o_proj"], init_lora_weights=False)
+        directory = watched / f"checkpoint-{step}"
+        peft.get_peft_model(model, config).save_pretrained(directory)
+        settings = json.loads((directory / "adapter_config.json").read_text())
+        settings["base_model_name_or_path"] = "org/somewhere"
+        (directory / "adapter_config.json").write_text(json.dumps(settings))
+    lost = EngineRun(settings_for(tmp_path, suite, checkpoint_dir=str(watched), drain=True))
+    assert lost.finish() == 0, lost.output()
+    for state, reason in lost.query("SELECT state, reason FROM checkpoints"):
+        assert state == "failed"
+        assert "'org/somewhere', which is no directory here" in reason
+        assert "--base" in reason
+    run = EngineRun(
+        settings_for(tmp_path, suite, checkpoint_dir=str(watched), drain=True, base=str(base))
+    )
+    assert run.finish() == 0, run.output()
+    assert run.query("SELECT state, reason FROM checkpoints") == [("done", None)] * 2
+    rows = run.query(ANSWERS)
+    first, second = ([row[2:] for row in rows if row[0] == step] for step in (1, 2))
+    assert len(first) == len(second) == 48
+    assert first != second
+
+
+def test_what_every_worker_finds_out_is_told_once(tmp_path: Path, suite: Any) -> None:
+    from transformers.utils import is_torchvision_available
+
+    if is_torchvision_available():
+        pytest.skip("with torchvision there is nothing to tell")
+    watched = tmp_path / "run"
+    watched.mkdir()
+    run = EngineRun(
+        settings_for(
+            tmp_path, suite, checkpoint_dir=str(watched), devices="cpu:2", batch_size=BATCH
+        )
+    )
+    run.wait("SELECT count(*) = 2 FROM workers WHERE state = 'ready'")
+    families.build_family("qwen2_5_vl", tmp_path / "aside").rename(watched / "checkpoint-10")
+    run.wait("SELECT state = 'done' FROM checkpoints")
+    run.process.send_signal(signal.SIGTERM)
+    assert run.finish() == 0, run.output()
+    assert run.query("SELECT count(DISTINCT worker_id) FROM predictions") == [(2,)]
+    told = run.query("SELECT level, kind FROM events WHERE message LIKE '%wants torchvision%'")
+    assert told == [("warning", "model")]
