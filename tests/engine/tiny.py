@@ -132,8 +132,13 @@ def square_png(colour: tuple[int, int, int], seed: int) -> bytes:
     return out.getvalue()
 
 
-def make_suite(directory: Path, items: int = 12, *, kind: str = "paired", seed: int = 0) -> Any:
-    """Write a suite of two datasets: short and long questions, exact match and ANLS."""
+def make_suite(
+    directory: Path, items: int = 12, *, kind: str = "paired", seed: int = 0, options: bool = True
+) -> Any:
+    """Write a suite of two datasets: short and long questions, exact match and ANLS.
+
+    Without ``options`` its items can only be asked openly.
+    """
     from ctv_engine.suite import Dataset, DraftItem, write_suite
 
     rng = random.Random(seed)
@@ -151,8 +156,8 @@ def make_suite(directory: Path, items: int = 12, *, kind: str = "paired", seed: 
                     question=f"What colour is the square{padding if dataset == 'long' else ''}?",
                     image=square_png(COLOURS[key], 1000 * seed + number),
                     answers=(key,) if dataset == "short" else (f"a {key} square",),
-                    options=(key, *others),
-                    gold_index=0,
+                    options=(key, *others) if options else (),
+                    gold_index=0 if options else None,
                 )
             )
     return write_suite(

@@ -30,6 +30,7 @@ def settings_for(tmp_path: Path, suite: Any, gold: Any = None, **values: Any) ->
         "devices": "cpu",
         "poll_s": 0.1,
         "quiet_s": 0.1,
+        "cache_dir": str(tmp_path / "inputs"),
     }
     return Settings(**{**base, **values})
 
@@ -409,12 +410,12 @@ def test_a_full_disk_loses_nothing(
     )
     writer = Writer(Path(settings.db))
     ledger = Ledger(writer, settings, suite, gold, "here")
-    pool = LocalPool(("cpu:0",), "auto", None)
+    pool = LocalPool(("cpu:0",), engine_module.worker_settings(settings))
     engine = engine_module.Engine(
         settings, ledger, pool, Poller("here"), engine_module.Requests(drain=True)
     )
     refused: list[float] = []
-    take = ledger.take
+    take = ledger.evaluations.take
 
     def take_on_a_full_disk(*values: Any) -> None:
         if len(refused) < 3 and writer.query("SELECT count(*) FROM predictions")[0][0] >= 20:
@@ -428,7 +429,7 @@ def test_a_full_disk_loses_nothing(
                 writer.query("PRAGMA max_page_count = 1073741823")
         take(*values)
 
-    ledger.take = take_on_a_full_disk  # type: ignore[method-assign]
+    ledger.evaluations.take = take_on_a_full_disk  # type: ignore[method-assign]
     engine_module_retry = engine_module.DISK_RETRY_S
     engine_module.DISK_RETRY_S = 0.1
     try:

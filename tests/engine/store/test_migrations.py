@@ -26,8 +26,8 @@ INSERT INTO checkpoints VALUES (1, 1, 10, '/run/c-10', NULL, 'd', 5, 'done', NUL
 INSERT INTO datasets VALUES (1, 'suite', 'chart', 'anls', 2);
 INSERT INTO items VALUES (1, 'suite', 'chart', '0', 'q?', '["a"]', 0, '["a"]', 'i.png', 'x');
 INSERT INTO items VALUES (2, 'suite', 'chart', '1', 'q?', '["a"]', 0, '["a"]', 'i.png', 'x');
-INSERT INTO evaluations VALUES
-    (1, 1, 'open', 'queue', 'done', NULL, 2, 2, 0, 1.0, 2.0, 1.0, 1.0, 0);
+INSERT INTO evaluations
+    VALUES (1, 1, 'open', 'queue', 'done', NULL, 2, 2, 0, 1.0, 2.0, 1.0, 1.0, 0);
 INSERT INTO workers VALUES (1, 1, 'host', 'cpu:0', 'cpu-0', 7, 'ended', 1.0, 1.0, 2.0);
 INSERT INTO predictions (evaluation_id, item_id, permutation, worker_id, batch_id, attempt, answer,
     score, prompt_tokens, output_tokens, status, created_at)
