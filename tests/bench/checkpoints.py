@@ -5,16 +5,14 @@ from __future__ import annotations
 from bench.clock import cpu_seconds, interleaved
 from bench.report import Result
 from bench.stage import Stage, answered
-
+from ctv_engine.models.answers import ClosedAnswer
+from ctv_engine.models.input_cache import InputCache
 from ctv_engine.models.inputs import InputBuilder
 from ctv_engine.models.processors import load_processor
-from ctv_engine.models.input_cache import InputCache
-from ctv_engine.models.transformers_adapter import TransformersAdapter
 from ctv_engine.models.trace import Trace
+from ctv_engine.models.transformers_adapter import TransformersAdapter
 from ctv_engine.models.work import Work
-from ctv_engine.models.answers import ClosedAnswer
-from ctv_engine.runtime.answering import Worker, questions
-from ctv_engine.runtime.messages import Batch
+from ctv_engine.runtime.answering import questions
 
 SEEDS = (1, 2, 3)
 
@@ -55,9 +53,7 @@ def first_against_later(stage: Stage) -> list[Result]:
 def inputs_from_cache(stage: Stage, rounds: int) -> list[Result]:
     """Time the making of all closed inputs: cold cache, warm cache, no cache."""
     processor = load_processor(stage.checkpoint()).processor
-    suite = stage.suite
-    sets = tuple(suite.dataset(item.dataset) for item in suite.items)
-    asked = questions(Batch(0, suite.items, sets, suite.directory), ("closed",))
+    asked = questions(stage.whole, ("closed",))
     cache = InputCache(stage.home / "inputs", 2**30)
     warm = InputBuilder(processor, cache, Work())
     plain = InputBuilder(processor, None, Work())
@@ -82,7 +78,7 @@ def inputs_from_cache(stage: Stage, rounds: int) -> list[Result]:
 def swap_against_fresh_load(stage: Stage, rounds: int) -> list[Result]:
     """Time a swap of weights against a new adapter, and count weights that moved."""
     resident = stage.adapter(1)
-    asked = questions(_some(stage), ("closed",))
+    asked = questions(stage.whole.part(slice(2)), ("closed",))
 
     def scores(adapter: TransformersAdapter) -> list[tuple[float, ...]]:
         answers = adapter.closed(adapter.prepare(asked, 1), Trace())
@@ -108,12 +104,6 @@ def swap_against_fresh_load(stage: Stage, rounds: int) -> list[Result]:
         Result("in-place swap", stage.config, sum(sizes[name] for name in moved), "B",
                f"of {sum(sizes.values()):,} bytes of weights at new addresses"),
     ]  # fmt: skip
-
-
-def _some(stage: Stage) -> Batch:
-    suite = stage.suite
-    items = suite.items[:2]
-    return Batch(0, items, tuple(suite.dataset(i.dataset) for i in items), suite.directory)
 
 
 def _addresses(adapter: TransformersAdapter) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -14,6 +14,15 @@ class Timed:
     """CPU seconds of every way, one a round."""
 
     seconds: Mapping[str, list[float]]
+
+    @classmethod
+    def of(cls, parts: Iterable[Timed]) -> Timed:
+        """Return the rounds of several parts as rounds of one."""
+        seconds: dict[str, list[float]] = {}
+        for part in parts:
+            for way, own in part.seconds.items():
+                seconds.setdefault(way, []).extend(own)
+        return cls(seconds)
 
     def ratio(self, way: str, base: str) -> float:
         """Return how many times as long ``way`` takes as ``base``: the median over the rounds."""

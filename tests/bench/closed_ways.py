@@ -7,17 +7,17 @@ before that, on the very items that are timed, and must agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from bench.clock import interleaved
-from bench.report import Result
-from bench.stage import Name, Stage
 from PIL import Image
 from transformers import AutoProcessor
 
+from bench.clock import interleaved
+from bench.report import Result
+from bench.stage import Name, Stage
 from ctv_engine.models.answers import ClosedAnswer, OpenAnswer
 from ctv_engine.models.self_check import self_check
 from ctv_engine.models.trace import Trace
@@ -51,24 +51,17 @@ class Ways:
     def adapter(self) -> TransformersAdapter:
         """The engine's adapter, its shortcuts proven on the items."""
         adapter = self.stage.adapter()
-        probe = replace(self.whole, items=self.whole.items[:3], datasets=self.whole.datasets[:3])
+        probe = self.stage.whole.part(slice(3))
         notes = self_check(adapter, questions(probe, ("closed", "open")))
         assert not notes, notes
         return adapter
 
-    @property
-    def whole(self) -> Batch:
-        """All items."""
-        suite = self.stage.suite
-        sets = tuple(suite.dataset(item.dataset) for item in suite.items)
-        return Batch(0, suite.items, sets, suite.directory)
-
     # --- inputs -------------------------------------------------------------------------------
 
     def _lengths(self, form: str) -> dict[Name, int]:
-        asked = questions(self.whole, (form,))  # type: ignore[arg-type]
+        asked = questions(self.stage.whole, (form,))  # type: ignore[arg-type]
         lengths = self.adapter.inputs.lengths(asked)
-        names = [(item.dataset, item.key) for item in self.whole.items]
+        names = [(item.dataset, item.key) for item in self.stage.whole.items]
         return dict(zip(names, [length or 1 for length in lengths], strict=True))
 
     def _chunks(self, task: Task) -> list[tuple[Batch, list[Chunk]]]:
@@ -104,7 +97,7 @@ class Ways:
     @cached_property
     def single_chunks(self) -> list[tuple[Batch, list[Chunk]]]:
         """Open questions one by one."""
-        return [(self.whole, self.adapter.prepare(questions(self.whole, ("open",)), 1))]
+        return [(self.stage.whole, self.adapter.prepare(questions(self.stage.whole, ("open",)), 1))]
 
     @cached_property
     def _plain(self) -> tuple[list[int], list[tuple[Item, Any]]]:
@@ -174,7 +167,7 @@ class Ways:
         return self._open(self.single_chunks, PLAIN)
 
     def open_at_best(self) -> Texts:
-        """Return answers from the decode loop: rows leave when they end, others take their place."""
+        """Return answers from the decode loop: a row that ends makes room for the next."""
         return self._open(self.open_chunks, self.adapter.abilities)
 
     def _open(self, chunks: Sequence[tuple[Batch, list[Chunk]]], abilities: Abilities) -> Texts:
@@ -267,9 +260,7 @@ def compare(stage: Stage, rounds: int, long_rounds: int) -> list[Result]:
     must_say_the_same("open at batch 1", ways.open_singly(), answers)
     must_say_the_same("pairs", texts, answers)
 
-    long = interleaved(
-        {"plan": ways.by_plan, "options": ways.option_by_option}, long_rounds
-    )
+    long = interleaved({"plan": ways.by_plan, "options": ways.option_by_option}, long_rounds)
     timed = interleaved(
         {
             "plan": ways.by_plan,

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from bench.clock import cpu_seconds
 from bench.report import Result
-
 from ctv_engine.runtime.costs import CostModel
 from ctv_engine.runtime.messages import Checkpoint, ItemResult, TimedSpan, Unit
+from ctv_engine.runtime.plan import cut_batches
 from ctv_engine.runtime.schedule import Scheduler
 from ctv_engine.runtime.simulate import stand_in
+from ctv_engine.runtime.stated_costs import BATCH_TOKENS, SLOTS, stated_items
 from ctv_engine.service.translate import prediction_rows, span_rows
 from ctv_engine.store.rows import DatasetRow, ItemRow, WorkRow
 from ctv_engine.store.writer import Writer
 
 BAR = 20_000
-UNIT_ITEMS = (6, 11)
-"""Closed prompts of 1,400 tokens in a budget of 8,192, and of 740."""
 
 
-def ingest(home: Path, items: int, unit_items: int, checkpoints: int = 1) -> list[Result]:
-    """Store closed results unit by unit, from a worker's message to the committed rows."""
-    writer = Writer(home / f"ingest-{items}-{unit_items}.db")
+def plan_units() -> list[int]:
+    """Return the items of every closed unit of the six-dataset mix, small ones at the end."""
+    tokens = [item.tokens for item in stated_items()]
+    return [len(cut) for cut in cut_batches(tokens, token_budget=BATCH_TOKENS, max_rows=SLOTS)]
+
+
+def ingest(home: Path, units: Sequence[int], what: str, checkpoints: int) -> list[Result]:
+    """Store closed results unit by unit, from a worker's message to the committed rows.
+
+    Args:
+        home: where the database goes.
+        units: items of every unit.
+        what: words for these units.
+        checkpoints: how many times the units come in, each time as another evaluation.
+    """
+    items = sum(units)
+    writer = Writer(home / f"ingest-{items}-{len(units)}.db")
     keys = [("asked", f"{number:05d}") for number in range(items)]
     ids = writer.add_suite(
         "suite",
@@ -45,10 +60,10 @@ def ingest(home: Path, items: int, unit_items: int, checkpoints: int = 1) -> lis
     worker = writer.add_worker(run, "host", "cuda:0")
     messages = [
         (number, [_result(key, place) for place, key in enumerate(part)])
-        for number, part in enumerate(_parts(keys, unit_items))
+        for number, part in enumerate(_parts(keys, units))
     ]
     spans = [TimedSpan(kind, 1.0, 2.0) for kind in ("input", "prefill", "score")]  # type: ignore[arg-type]
-    work = WorkRow(1, 8000, 8100, 0, 0, 0, unit_items)
+    work = WorkRow(1, 8000, 8100, 0, 0, 0, 6)
     evaluations = [
         writer.add_evaluation(
             writer.add_checkpoint(run, step, f"/c-{step}", 0.0), "closed", "queue", items
@@ -77,7 +92,7 @@ def ingest(home: Path, items: int, unit_items: int, checkpoints: int = 1) -> lis
     assert stored == (items * checkpoints,) * 2
     writer.close()
     rate = items * checkpoints / spent_s
-    config = f"{items * checkpoints:,} predictions, {unit_items} a unit"
+    config = f"{items * checkpoints:,} predictions, {what}"
     against = "of CPU time, message to committed rows"
     return [Result("coordinator ingest", config, rate, "predictions/s", against, BAR, "at least")]
 
@@ -141,5 +156,6 @@ def _result(key: tuple[str, str], place: int) -> ItemResult:
     )
 
 
-def _parts(keys: list[tuple[str, str]], size: int) -> list[list[tuple[str, str]]]:
-    return [keys[start : start + size] for start in range(0, len(keys), size)]
+def _parts(keys: list[tuple[str, str]], units: Sequence[int]) -> list[list[tuple[str, str]]]:
+    ends = list(accumulate(units))
+    return [keys[end - size : end] for end, size in zip(ends, units, strict=True)]

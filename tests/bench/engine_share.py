@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from bench.clock import interleaved
+
+from bench.clock import Timed, interleaved
 from bench.report import Result
 from bench.stage import Stage, answered
-
 from ctv_engine.runtime.answering import Worker, questions
 from ctv_engine.runtime.messages import Unit, UnitDone
 
@@ -43,7 +44,10 @@ def bare_forwards(worker: Worker, units: list[Unit]) -> Callable[[], None]:
 
 
 def engine_over_forward(stage: Stage, rounds: int, bar: float | None = BAR) -> list[Result]:
-    """Time a closed evaluation from the warm input cache against its bare forwards."""
+    """Time a closed evaluation from the warm input cache against its bare forwards.
+
+    Unit by unit, so that the two that are compared follow each other closely.
+    """
     worker = stage.worker(cache=True)
     lengths, _ = stage.measured(worker)
     units = [
@@ -51,8 +55,16 @@ def engine_over_forward(stage: Stage, rounds: int, bar: float | None = BAR) -> l
         for number, batch in enumerate(stage.plan("closed", lengths), start=1)
     ]
     done = whole_evaluation(worker, units)  # self-check, letters and cache are done with now
-    bare = bare_forwards(worker, units)
-    timed = interleaved({"whole": lambda: whole_evaluation(worker, units), "bare": bare}, rounds)
+    timed = Timed.of(
+        interleaved(
+            {
+                "whole": partial(whole_evaluation, worker, [unit]),
+                "bare": bare_forwards(worker, [unit]),
+            },
+            rounds,
+        )
+        for unit in units
+    )
     forwards = sum(one.work.forwards for one in done)
     decoded = sum(one.work.images_decoded for one in done)
     assert forwards == len(units) and not decoded, "not the forwards that are timed against"

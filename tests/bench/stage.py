@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +34,7 @@ class Size:
     """A LLaVA. ``side`` and ``patch`` are in pixels, ``picture`` is what is on disk.
 
     One token in ``end_every`` ends an answer: so the lengths of answers are spread, as they are in
-    a trained model, and are the same in every run.
+    a trained model, and are the same in every run. 0: none does, every answer runs to its cap.
     """
 
     name: str
@@ -138,7 +139,8 @@ def save_checkpoint(directory: Path, size: Size, seed: int) -> Path:
         )
     )
     words = range(len(SPECIAL), size.vocabulary)
-    ends = random.Random(0).sample(words, size.vocabulary // size.end_every)
+    count = size.vocabulary // size.end_every if size.end_every else 0
+    ends = random.Random(0).sample(words, count)
     model.generation_config.eos_token_id = [2, *sorted(ends)]
     model.generation_config.pad_token_id = 0
     model.eval().save_pretrained(directory)
@@ -258,6 +260,13 @@ class Stage:
         count = len(self.suite.items)
         return f"{self.size.name}, {self.size.image_tokens} image tokens, {count} items"
 
+    @property
+    def whole(self) -> Batch:
+        """All items in one batch."""
+        suite = self.suite
+        sets = tuple(suite.dataset(item.dataset) for item in suite.items)
+        return Batch(0, suite.items, sets, suite.directory)
+
     def adapter(self, seed: int = 1) -> TransformersAdapter:
         """Return an adapter with a checkpoint resident, in float32."""
         torch.set_num_threads(1)
@@ -272,12 +281,11 @@ class Stage:
 
     def plan(self, task: Task, lengths: dict[Name, int]) -> tuple[Batch, ...]:
         """Return the frozen batches of a task."""
-        return plan(
-            self.suite, task, lengths, token_budget=TOKEN_BUDGET, max_rows=self.size.slots
-        )
+        return plan(self.suite, task, lengths, token_budget=TOKEN_BUDGET, max_rows=self.size.slots)
 
     def worker(self, cache: bool) -> Worker:
-        """Return a worker, which has nothing resident yet, with an input cache of its own or none."""
+        """Return a worker that has nothing resident yet, with a new input cache or without one."""
+        directory = Path(tempfile.mkdtemp(prefix="cache-", dir=self.home)) if cache else None
         return Worker(
             WorkerSettings(
                 device="cpu:0",
@@ -285,7 +293,7 @@ class Stage:
                 processor=None,
                 slots=self.size.slots,
                 batch_tokens=TOKEN_BUDGET,
-                cache_directory=self.home / f"cache-{self.size.name}" if cache else None,
+                cache_directory=directory,
                 cache_bytes=2**30,
             )
         )
@@ -299,10 +307,7 @@ class Stage:
 
     def measured(self, worker: Worker, seed: int = 1) -> tuple[dict[Name, int], UnitDone]:
         """Have a worker tell the lengths of all closed prompts; return them and its message."""
-        suite = self.suite
-        sets = tuple(suite.dataset(item.dataset) for item in suite.items)
-        whole = Batch(0, suite.items, sets, suite.directory)
-        done = answered(worker, self.unit(0, seed, "measure", whole))
+        done = answered(worker, self.unit(0, seed, "measure", self.whole))
         return {one.key: one.closed or 0 for one in done.lengths}, done
 
 
