@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types contracts pytest clean
+.PHONY: demo test bench lint types contracts pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -21,6 +21,10 @@ contracts: $(VENV)/.installed
 
 pytest: $(VENV)/.installed
 	$(BIN)/pytest
+
+# A table and JSON; make bench BENCH_JSON=FILE keeps the JSON, BENCH="--only closed swap" runs a part.
+bench: $(VENV)/.installed
+	cd tests && $(CURDIR)/$(BIN)/python -m bench $(BENCH) $(if $(BENCH_JSON),--json $(abspath $(BENCH_JSON)))
 
 # The CPU build of torch comes first: asked for through the extras, pip would take a CUDA build of several GB.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -160,11 +160,12 @@ def _encode(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     for part in parts:
         # By bit pattern, so that 0.0 and -0.0 stay what they are.
         bits = part.view(f"u{part.dtype.itemsize}")
-        palette, index = np.unique(bits, return_inverse=True)
+        palette = np.unique(bits)
         if len(palette) > MAX_PALETTE:
             return {name: value}
         palettes.append(palette.view(part.dtype))
-        indices.append(index.reshape(part.shape))
+        # Two steps: asking for the inverse would sort all pixels to find a few hundred values.
+        indices.append(np.searchsorted(palette, bits))
     longest = max(map(len, palettes))
     small = np.uint8 if longest <= 256 else np.uint16
     packed = np.concatenate(indices, axis or 0).astype(small)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 APPLICATION_ID = 0x43545631
 """``PRAGMA application_id`` of our files ("CTV1")."""
@@ -153,3 +153,8 @@ class CorrelationRow:
     high: float | None
     n: int
     reason: str | None = None
+
+
+def values_of(row: Any) -> tuple[Any, ...]:
+    """Return a row's values in the order of its columns; ``astuple`` would copy each one deeply."""
+    return tuple([getattr(row, name) for name in row.__slots__])

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from ctv_engine.store.rows import (
     SpanRow,
     WorkerState,
     WorkRow,
+    values_of,
 )
 from ctv_engine.store.schema import MIGRATION_SET, MIGRATIONS_TABLE, migrate
 
@@ -157,13 +158,13 @@ class Writer:
             connection.executemany(
                 "INSERT OR IGNORE INTO datasets (suite_digest, name, open_metric, items)"
                 " VALUES (?, ?, ?, ?)",
-                [(digest, *astuple(dataset)) for dataset in datasets],
+                [(digest, *values_of(dataset)) for dataset in datasets],
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO items (suite_digest, dataset, key, question, options_json,"
                 " gold_index, answers_json, image, image_digest)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(digest, *astuple(item)) for item in items],
+                [(digest, *values_of(item)) for item in items],
             )
         rows = self.query("SELECT dataset, key, id FROM items WHERE suite_digest = ?", digest)
         return {(dataset, key): item_id for dataset, key, item_id in rows}
@@ -268,7 +269,7 @@ class Writer:
     def add_lengths(self, rows: Sequence[LengthRow]) -> None:
         """Keep the lengths of prompts."""
         with self.transaction() as connection:
-            connection.executemany(_INSERT_LENGTH, [astuple(row) for row in rows])
+            connection.executemany(_INSERT_LENGTH, [values_of(row) for row in rows])
 
     def add_results(
         self,
@@ -283,7 +284,7 @@ class Writer:
         now = time.time()
         by_status: dict[tuple[int, str], list[tuple[Any, ...]]] = defaultdict(list)
         for row in predictions:
-            by_status[row.evaluation_id, row.status].append((*astuple(row), now))
+            by_status[row.evaluation_id, row.status].append((*values_of(row), now))
         with self.transaction() as connection:
             for (evaluation_id, status), rows in by_status.items():
                 new = connection.executemany(_INSERT_PREDICTION, rows).rowcount
@@ -292,9 +293,9 @@ class Writer:
                     f"UPDATE evaluations SET {counter} = {counter} + ? WHERE id = ?",
                     (new, evaluation_id),
                 )
-            connection.executemany(_INSERT_SPAN, [astuple(span) for span in spans])
+            connection.executemany(_INSERT_SPAN, [values_of(span) for span in spans])
             connection.executemany(
-                _ADD_WORK, [(*astuple(row), number) for number, row in (work or {}).items()]
+                _ADD_WORK, [(*values_of(row), number) for number, row in (work or {}).items()]
             )
 
     def finish_evaluation(
@@ -408,7 +409,7 @@ class Writer:
         """Store device readings."""
         if samples:
             with self.transaction() as connection:
-                connection.executemany(_INSERT_SAMPLE, [astuple(sample) for sample in samples])
+                connection.executemany(_INSERT_SAMPLE, [values_of(sample) for sample in samples])
 
     def fold_samples(self, now: float) -> None:
         """Fold whole minutes of samples into ``gpu_minutes``; drop raw ones over an hour old."""
@@ -431,7 +432,7 @@ class Writer:
     def add_correlations(self, run_id: int, rows: Sequence[CorrelationRow]) -> None:
         """Store correlations; a later one for the same key replaces an earlier one."""
         with self.transaction() as connection:
-            connection.executemany(_INSERT_CORRELATION, [(*astuple(row), run_id) for row in rows])
+            connection.executemany(_INSERT_CORRELATION, [(*values_of(row), run_id) for row in rows])
 
     def add_event(
         self,
