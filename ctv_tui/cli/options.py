@@ -39,7 +39,8 @@ _MODEL_OPTIONS = (
         env="DEVICES",
         default="auto",
         show_default=True,
-        help="auto, cpu, cpu:4 (four workers), cuda, or cuda:0,1.",
+        help="auto (the GPUs that nobody uses, else the CPU), cpu, cpu:4 (four workers),"
+        " cuda (every visible GPU), cuda:0,1, or UUIDs of GPUs or MIG instances.",
     ),
     option(
         "--dtype",

@@ -75,8 +75,9 @@ def command(
     from ctv_engine.models.letters import LetterError
     from ctv_engine.models.loading import CheckpointError
     from ctv_engine.runtime.answering import WorkerSettings
-    from ctv_engine.runtime.devices import DeviceError, parse_devices
+    from ctv_engine.runtime.devices import DeviceError
     from ctv_engine.runtime.verify import sample, verify
+    from ctv_engine.service.placement import wait_for_place
     from ctv_engine.suite import SuiteError, read_suite
     from ctv_engine.telemetry.poller import Poller
     from ctv_tui.data.safe_text import safe
@@ -91,8 +92,16 @@ def command(
             raise CommandError(
                 f"--suite {suite} is a {asked.kind} suite: its items have no options"
             )
+        poller = Poller("")
+        poller.start()
+        placement = wait_for_place(devices, poller)
+        poller.stop()
+        device = placement.devices[0]
+        if device in placement.visible:
+            os.environ["CUDA_VISIBLE_DEVICES"] = placement.visible[device]
+            device = "cuda:0"
         settings = WorkerSettings(
-            device=parse_devices(devices, Poller("").gpus)[0],
+            device=device,
             dtype=dtype,
             processor=Path(processor) if processor else None,
             batch_tokens=batch_tokens,

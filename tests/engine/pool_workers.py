@@ -29,3 +29,17 @@ def last_words(pipe: Connection, settings: Any) -> None:
     pipe.send(Heartbeat())
     pipe.send(WorkerReady("gpu"))
     os._exit(7)
+
+
+def what_cuda_would_see(pipe: Connection, settings: Any) -> None:
+    """Run the real worker, but instead of a model tell what its process would let CUDA see."""
+    from ctv_engine.runtime import worker
+
+    class Seen:
+        device_kind = "kind"
+
+        def __init__(self, own: Any) -> None:
+            self.gpu_uuid = f"{os.environ.get('CUDA_VISIBLE_DEVICES')} as {own.device}"
+
+    worker.Worker = Seen  # type: ignore[assignment,misc]
+    worker.run_worker(pipe, settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ctv_engine.models.input_cache import InputCache
+from ctv_engine.runtime.devices import own_uuid
 from ctv_engine.runtime.messages import (
     Batch,
     Checkpoint,
@@ -46,6 +47,7 @@ Send = Callable[[FromWorker], None]
 class WorkerSettings:
     """What a worker is started with. ``device`` is ``cpu:N`` or ``cuda:N``.
 
+    ``visible`` is the UUID of its GPU or MIG instance; the worker's process sees no other.
     ``slots`` is the most rows that are decoded at once, ``batch_tokens`` bounds what is prefilled
     at once. No ``cache_directory``, no input cache.
     """
@@ -57,6 +59,7 @@ class WorkerSettings:
     batch_tokens: int = 8192
     cache_directory: Path | None = None
     cache_bytes: int = 0
+    visible: str | None = None
 
 
 class Worker:
@@ -74,7 +77,7 @@ class Worker:
             self.device_kind = "cpu"
         else:
             properties = torch.cuda.get_device_properties(device)
-            self.gpu_uuid = f"GPU-{properties.uuid}"
+            self.gpu_uuid = own_uuid(str(properties.uuid), settings.visible)
             self.device_kind = f"{properties.name}, {properties.total_memory:,} bytes"
         cache = None
         if settings.cache_directory is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -30,13 +31,25 @@ class LocalPool:
     a message holds up nobody but itself.
     """
 
-    def __init__(self, devices: tuple[str, ...], settings: WorkerSettings) -> None:
-        """Make an empty pool; ``settings`` are every worker's, but for the device."""
-        self._devices = devices
+    def __init__(
+        self,
+        devices: tuple[str, ...],
+        settings: WorkerSettings,
+        visible: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make an empty pool; ``settings`` are every worker's, but for the device.
+
+        ``visible`` is the UUID of a device's GPU, where it is known.
+        """
+        self.move(devices, visible or {})
         self._settings = settings
         self._workers: dict[int, _Worker] = {}
         self._inbox: queue.SimpleQueue[tuple[int, FromWorker]] = queue.SimpleQueue()
         self._context = multiprocessing.get_context("spawn")
+
+    def move(self, devices: tuple[str, ...], visible: Mapping[str, str]) -> None:
+        """Start workers on these devices from now on; those that run stay where they are."""
+        self._devices, self._visible = devices, visible
 
     def capacity(self) -> tuple[str, ...]:
         """Return the devices that a worker can be started on."""
@@ -45,7 +58,7 @@ class LocalPool:
     def start(self, worker_id: int, device: str) -> int | None:
         """Start a worker process and return its process id."""
         ours, theirs = self._context.Pipe()
-        settings = replace(self._settings, device=device)
+        settings = replace(self._settings, device=device, visible=self._visible.get(device))
         process = self._context.Process(
             target=run_worker, args=(theirs, settings), name=f"ctv-worker-{device}", daemon=True
         )

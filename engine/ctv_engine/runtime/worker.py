@@ -7,6 +7,7 @@ import queue
 import signal
 import threading
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from ctv_engine.runtime.answering import Worker, WorkerSettings, line_of
@@ -23,10 +24,14 @@ def run_worker(pipe: Connection, settings: WorkerSettings) -> None:
     threading.Thread(target=_beat, args=(line, os.getppid()), daemon=True).start()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    name = settings.device
+    if settings.visible is not None:  # CUDA reads it when it is first used; a MIG instance needs it
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings.visible
+        settings = replace(settings, device="cuda:0")
     try:
         worker = Worker(settings)
     except (RuntimeError, AssertionError, ImportError, OSError) as error:
-        line.send(WorkerLost(f"{settings.device} can't be used: {line_of(error)}"))
+        line.send(WorkerLost(f"{name} can't be used: {line_of(error)}"))
         return
     line.send(WorkerReady(worker.gpu_uuid, worker.device_kind))
     units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()

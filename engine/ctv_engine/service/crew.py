@@ -36,6 +36,7 @@ class Soon(Protocol):
 @dataclass
 class _Worker:
     device: str
+    pid: int | None = None
     ready: bool = False
     units: set[int] = field(default_factory=set)
 
@@ -134,6 +135,7 @@ class Crew:
             text = f"no worker could be started on {device}: {error}"
             self._write_off(worker_id, worker, str(error), text)
             return
+        worker.pid = pid
         self._soon(self._note_start, worker_id, pid)
         if pid is not None and device.startswith("cpu"):
             self._poller.watch_process(worker_id, f"cpu-{device.partition(':')[2]}", pid)
@@ -167,6 +169,8 @@ class Crew:
             return
         if isinstance(message, WorkerReady):
             self._writer.set_worker(worker_id, "ready", gpu_uuid=message.gpu_uuid)
+            if not worker.device.startswith("cpu"):
+                self._poller.watch_gpu(worker_id, message.gpu_uuid, worker.pid)
             self._scheduler.ready(worker_id, message.device_kind)
             worker.ready = True
         elif isinstance(message, ClosedPart):

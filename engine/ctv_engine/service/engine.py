@@ -17,17 +17,18 @@ from pathlib import Path
 
 from ctv_engine.checkpoints.watch import Sighting, Watcher
 from ctv_engine.runtime.answering import WorkerSettings
-from ctv_engine.runtime.devices import DeviceError, parse_devices
+from ctv_engine.runtime.devices import DeviceError
 from ctv_engine.runtime.local_pool import LocalPool
 from ctv_engine.runtime.pool import Pool
 from ctv_engine.service.crew import Crew
 from ctv_engine.service.ledger import Ledger
 from ctv_engine.service.outbox import Outbox
+from ctv_engine.service.placement import wait_for_place
 from ctv_engine.service.translate import version_of
 from ctv_engine.settings import Settings
 from ctv_engine.store.lock import EngineLock, EngineRunningError
 from ctv_engine.store.reader import StoreError
-from ctv_engine.store.rows import EngineState
+from ctv_engine.store.rows import EngineState, EventLevel, GpuRow
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import SuiteError, read_suite
 from ctv_engine.telemetry.poller import Poller
@@ -35,6 +36,8 @@ from ctv_engine.telemetry.poller import Poller
 RECEIVE_TIMEOUT_S = 0.2
 TICK_S = 1.0
 FOLD_S = 60.0
+READ_LATE_S = 5.0
+"""By then every reading of a minute is there."""
 STOP_GRACE_S = 30.0
 DISK_RETRY_S = 5.0
 DRAIN_ABANDON_S = 5.0
@@ -91,6 +94,7 @@ class Engine:
         self._ticked_at = 0.0
         self._folded_at = time.time()
         self._last_state: EngineState = "starting"
+        self._gpus: tuple[GpuRow, ...] = ()
         self._watcher = Watcher(
             root=Path(settings.checkpoint_dir) if settings.checkpoint_dir else None,
             pins=settings.pins,
@@ -111,8 +115,8 @@ class Engine:
         self._watcher.assume_settled(settled, steps)
         if self._poller.unavailable:
             text = f"{self._poller.unavailable}: CPU workers are shown by their processes"
-            self._ledger.event("info", "telemetry", text)
-        self._poller.start()
+            level: EventLevel = "info" if self._poller.absent else "warning"
+            self._ledger.event(level, "telemetry", text)
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         watch.start()
         self._crew.start_all()
@@ -225,13 +229,22 @@ class Engine:
         if now - self._ticked_at < TICK_S and self._state() == self._last_state:
             return
         self._ticked_at = now
-        self._writer.add_samples(self._poller.drain())
+        self._take_readings()
         self._ledger.evaluations.sweep()
         self._ledger.evaluations.refresh_scores()
         self._beat()
         if now - self._folded_at >= FOLD_S:
             self._folded_at = now
-            self._writer.fold_samples(now)
+            self._writer.fold_samples(now - READ_LATE_S)
+
+    def _take_readings(self) -> None:
+        gpus = self._poller.census
+        if gpus != self._gpus:
+            self._writer.add_gpus(gpus)
+            self._gpus = gpus
+        self._writer.add_samples(self._poller.drain())
+        for news in self._poller.news():
+            self._ledger.event(news.level, "telemetry", news.text)
 
     def _state(self) -> EngineState:
         if self._requests.stop:
@@ -279,9 +292,12 @@ def run_engine(settings: Settings) -> int:
         with EngineLock(Path(settings.db), socket.gethostname()):
             writer = Writer(Path(settings.db))
             poller = Poller(socket.gethostname())
-            devices = parse_devices(settings.devices, poller.gpus)
+            poller.start()
+            placement = wait_for_place(settings.devices, poller)
             ledger = Ledger(writer, settings, suite, gold, socket.gethostname())
-            pool = LocalPool(devices, worker_settings(settings))
+            pool = LocalPool(placement.devices, worker_settings(settings), placement.visible)
+            for note in placement.notes:
+                ledger.event(note.level, "devices", note.text)
             engine = Engine(settings, ledger, pool, poller, requests)
             try:
                 return engine.run()

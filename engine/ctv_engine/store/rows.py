@@ -8,7 +8,7 @@ from typing import Any, Literal
 APPLICATION_ID = 0x43545631
 """``PRAGMA application_id`` of our files ("CTV1")."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """``PRAGMA user_version``; a reader refuses a file with a higher one."""
 
 MACRO = "macro"
@@ -24,7 +24,9 @@ WorkerState = Literal["starting", "ready", "ended", "lost"]
 SpanKind = Literal["load", "input", "prefill", "decode", "score"]
 PredictionStatus = Literal["ok", "failed"]
 EventLevel = Literal["info", "warning", "error"]
-SampleStatus = Literal["ok", "host", "error", "lost"]
+SampleStatus = Literal["ok", "host", "error", "lost", "no driver"]
+"""``host``: a process stands in for a GPU. ``error``: the device can't be asked now. ``lost``: it
+is gone from the bus, perhaps for good. ``no driver``: nothing on this machine can be asked."""
 
 MODES: tuple[Mode, ...] = ("closed", "open", "gold")
 
@@ -119,10 +121,15 @@ class WorkRow:
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """One reading of one device. Per cent, bytes, watts, degrees Celsius, megahertz.
+    """One reading of one device. Per cent, bytes, watts, degrees Celsius, megahertz, bytes/second.
 
     ``gpu_uuid`` names the device; on a machine without NVIDIA GPUs it is ``cpu-N`` for worker N's
-    process and ``status`` is ``host``. A field that can't be read is None and ``reason`` says why.
+    process and ``status`` is ``host``. A field that can't be read is None and ``reason`` says why;
+    ``unsupported`` lists those that this device will never have, apart by a space.
+
+    From ``processes`` on, values are read every few seconds only and are in the rows in which they
+    were read. ``other_processes`` are those beside the engine's own; ``other_memory`` is theirs.
+    Errors of the memory are counted since the driver was loaded.
     """
 
     at: float
@@ -137,6 +144,33 @@ class SampleRow:
     throttle: str | None
     status: SampleStatus
     reason: str | None = None
+    power_limit_w: float | None = None
+    unsupported: str | None = None
+    processes: int | None = None
+    other_processes: int | None = None
+    other_memory: int | None = None
+    ecc_corrected: int | None = None
+    ecc_uncorrected: int | None = None
+    pcie_rx_bytes_s: int | None = None
+    pcie_tx_bytes_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRow:
+    """What does not change about a GPU or a MIG instance.
+
+    ``number`` is the driver's (as in nvidia-smi), not CUDA's; ``parent_uuid`` is the GPU of which
+    a MIG instance is a part; ``mig`` tells that a GPU is divided and can't be used as a whole.
+    """
+
+    gpu_uuid: str
+    host: str
+    number: int | None
+    name: str
+    driver: str | None = None
+    memory_total: int | None = None
+    parent_uuid: str | None = None
+    mig: bool = False
 
 
 @dataclass(frozen=True, slots=True)

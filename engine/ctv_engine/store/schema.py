@@ -351,6 +351,61 @@ def work_and_prompt_lengths(db: Database) -> None:
         db.execute(statement)
 
 
+_TELEMETRY = """
+CREATE TABLE gpus (
+    gpu_uuid TEXT NOT NULL,
+    host TEXT NOT NULL,
+    number INTEGER,
+    name TEXT NOT NULL,
+    driver TEXT,
+    memory_total INTEGER,
+    parent_uuid TEXT,
+    mig INTEGER NOT NULL,
+    PRIMARY KEY (host, gpu_uuid)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE gpu_samples ADD COLUMN power_limit_w REAL;
+ALTER TABLE gpu_samples ADD COLUMN unsupported TEXT;
+ALTER TABLE gpu_samples ADD COLUMN processes INTEGER;
+ALTER TABLE gpu_samples ADD COLUMN other_processes INTEGER;
+ALTER TABLE gpu_samples ADD COLUMN other_memory INTEGER;
+ALTER TABLE gpu_samples ADD COLUMN ecc_corrected INTEGER;
+ALTER TABLE gpu_samples ADD COLUMN ecc_uncorrected INTEGER;
+ALTER TABLE gpu_samples ADD COLUMN pcie_rx_bytes_s INTEGER;
+ALTER TABLE gpu_samples ADD COLUMN pcie_tx_bytes_s INTEGER;
+
+-- Of n readings of a minute the device answered answered_n; throttled is the share of those in
+-- which something held the clocks down, throttle what that was.
+ALTER TABLE gpu_minutes ADD COLUMN answered_n INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN throttled REAL;
+ALTER TABLE gpu_minutes ADD COLUMN throttle TEXT;
+ALTER TABLE gpu_minutes ADD COLUMN power_limit_w_mean REAL;
+ALTER TABLE gpu_minutes ADD COLUMN power_limit_w_min REAL;
+ALTER TABLE gpu_minutes ADD COLUMN power_limit_w_max REAL;
+ALTER TABLE gpu_minutes ADD COLUMN other_memory_mean REAL;
+ALTER TABLE gpu_minutes ADD COLUMN other_memory_min INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN other_memory_max INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN pcie_rx_bytes_s_mean REAL;
+ALTER TABLE gpu_minutes ADD COLUMN pcie_rx_bytes_s_min INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN pcie_rx_bytes_s_max INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN pcie_tx_bytes_s_mean REAL;
+ALTER TABLE gpu_minutes ADD COLUMN pcie_tx_bytes_s_min INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN pcie_tx_bytes_s_max INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN memory_total_max INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN processes_max INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN other_processes_max INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN ecc_corrected_max INTEGER;
+ALTER TABLE gpu_minutes ADD COLUMN ecc_uncorrected_max INTEGER;
+"""
+
+
+@migrations()
+def gpus_and_their_slow_readings(db: Database) -> None:
+    """Add what GPUs are, and limits, processes, memory errors and PCIe traffic to readings."""
+    for statement in _statements(_TELEMETRY):
+        db.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     statements: list[str] = []
     pending = ""

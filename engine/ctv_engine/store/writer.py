@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ctv_engine.store.minutes import Minutes
 from ctv_engine.store.reader import StoreError
 from ctv_engine.store.rows import (
     APPLICATION_ID,
@@ -23,6 +24,7 @@ from ctv_engine.store.rows import (
     EngineState,
     EvaluationState,
     EventLevel,
+    GpuRow,
     ItemRow,
     LengthRow,
     Mode,
@@ -52,6 +54,7 @@ _INSERT_PREDICTION = (
 )
 _INSERT_SPAN = _insert("spans", SpanRow)
 _INSERT_SAMPLE = _insert("gpu_samples", SampleRow)
+_INSERT_GPU = _insert("gpus", GpuRow).replace("INSERT", "INSERT OR REPLACE", 1)
 _INSERT_LENGTH = _insert("prompt_lengths", LengthRow).replace("INSERT", "INSERT OR REPLACE", 1)
 _ADD_WORK = (
     "UPDATE evaluations SET "
@@ -74,6 +77,7 @@ class Writer:
         """
         self.path = Path(path)
         self._closed = False
+        self._minutes = Minutes()
         if not self.path.parent.is_dir():
             raise StoreError(f"{self.path}: no such directory {self.path.parent}")
         try:
@@ -411,21 +415,21 @@ class Writer:
             with self.transaction() as connection:
                 connection.executemany(_INSERT_SAMPLE, [values_of(sample) for sample in samples])
 
+    def add_gpus(self, gpus: Sequence[GpuRow]) -> None:
+        """Store what the host's GPUs are; what is known of one is replaced."""
+        if gpus:
+            with self.transaction() as connection:
+                connection.executemany(_INSERT_GPU, [values_of(gpu) for gpu in gpus])
+
     def fold_samples(self, now: float) -> None:
-        """Fold whole minutes of samples into ``gpu_minutes``; drop raw ones over an hour old."""
-        values = ("utilisation", "memory_used", "power_w", "temperature_c", "sm_clock_mhz")
-        names = ", ".join(f"{v}_mean, {v}_min, {v}_max" for v in values)
-        picks = ", ".join(f"avg({v}), min({v}), max({v})" for v in values)
+        """Fold whole minutes of samples into ``gpu_minutes``; drop raw ones over an hour old.
+
+        See :class:`ctv_engine.store.minutes.Minutes`.
+        """
         with self.transaction() as connection:
-            connection.execute(
-                f"INSERT INTO gpu_minutes (gpu_uuid, bucket, host, n, {names})"
-                f" SELECT gpu_uuid, CAST(at / 60 AS INTEGER), max(host), count(*), {picks}"
-                " FROM gpu_samples"
-                " WHERE at >= coalesce((SELECT max(bucket) + 1 FROM gpu_minutes), 0) * 60"
-                " AND at < CAST(? / 60 AS INTEGER) * 60 GROUP BY 1, 2",
-                (now,),
-            )
+            minute = self._minutes.fold(connection, now)
             connection.execute("DELETE FROM gpu_samples WHERE at < ?", (now - RAW_SAMPLES_KEPT_S,))
+        self._minutes.committed(minute)
 
     # --- what is said -------------------------------------------------------------------------
 

@@ -1,29 +1,44 @@
-"""NVIDIA devices through NVML: one init for the life of the process, one bad GPU is one bad row."""
+"""The driver's library: one init for the life of the process, and what its errors mean."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pynvml
 
-from ctv_engine.store.rows import SampleRow
+from ctv_engine.store.rows import GpuRow
 
-_THROTTLE_REASONS = (
-    ("SwPowerCap", "power"),
-    ("HwSlowdown", "hardware"),
-    ("HwThermalSlowdown", "hot"),
-    ("SwThermalSlowdown", "hot"),
-    ("HwPowerBrakeSlowdown", "power brake"),
+T = TypeVar("T")
+
+Handle = Any
+"""A device as the library knows it; it can become useless when the device is lost."""
+
+NOT_OFFERED = (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound)
+"""Neither this device nor this driver will ever answer that."""
+GONE = (
+    pynvml.NVMLError_GpuIsLost,
+    pynvml.NVMLError_ResetRequired,
+    pynvml.NVMLError_NotFound,
 )
+"""The device is not there any more; it may come back after a reset."""
+UNKNOWN = "unknown GPU"
+_ABSENT = (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded)
 
 
 class NvmlUnavailableError(Exception):
-    """There is no NVIDIA driver that can be asked; the text says what is missing."""
+    """There is no NVIDIA driver that can be asked; the text says what is missing.
+
+    ``absent`` tells a machine without a driver from one whose driver is there but does not answer.
+    """
+
+    def __init__(self, text: str, *, absent: bool = True) -> None:
+        super().__init__(text)
+        self.absent = absent
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Return an error's text."""
     return str(error) or type(error).__name__
 
 
@@ -40,83 +55,84 @@ class Nvml:
             pynvml.nvmlInit()
             self.count = int(pynvml.nvmlDeviceGetCount())
         except pynvml.NVMLError as error:
-            raise NvmlUnavailableError(f"no NVIDIA driver ({_reason(error)})") from error
+            if isinstance(error, _ABSENT):
+                raise NvmlUnavailableError(f"no NVIDIA driver ({reason(error)})") from error
+            text = f"the NVIDIA driver can't be asked ({reason(error)})"
+            if isinstance(error, pynvml.NVMLError_LibRmVersionMismatch):
+                text += ": it was updated while it was loaded; reboot this machine"
+            raise NvmlUnavailableError(text, absent=False) from error
+        self.driver = _or_none(pynvml.nvmlSystemGetDriverVersion)
 
-    def read(self, host: str) -> list[SampleRow]:
-        """Read every device once; a field that can't be read is None with the reason in the row."""
-        return [self._read_device(index, host) for index in range(self.count)]
-
-    def _read_device(self, index: int, host: str) -> SampleRow:
-        at = time.time()
+    def gpu(self, number: int, host: str) -> list[GpuRow]:
+        """Return one GPU, followed by its MIG instances; :meth:`unknown` if it can't be asked."""
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            uuid = pynvml.nvmlDeviceGetUUID(handle)
-        except pynvml.NVMLError as error:
-            lost = isinstance(error, pynvml.NVMLError_GpuIsLost)
-            return _empty(at, f"index-{index}", host, "lost" if lost else "error", _reason(error))
-        if isinstance(uuid, bytes):
-            uuid = uuid.decode()
-        faults: list[str] = []
-        lost = False
+            handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+            whole = self._describe(handle, host, number)
+        except pynvml.NVMLError:
+            return self.unknown(number, host)
+        return [whole, *self._instances(handle, whole)]
 
-        def field(name: str, query: Callable[[], Any]) -> Any:
-            nonlocal lost
-            try:
-                return query()
-            except pynvml.NVMLError_GpuIsLost as error:
-                lost = True
-                faults.append(f"{name}: {_reason(error)}")
-            except pynvml.NVMLError as error:
-                faults.append(f"{name}: {_reason(error)}")
-            return None
+    def unknown(self, number: int, host: str) -> list[GpuRow]:
+        """Return a GPU that is called by its number until it can be asked for its name."""
+        return [GpuRow(f"index-{number}", host, number, UNKNOWN, self.driver)]
 
-        utilisation = field("utilisation", lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-        memory = field("memory", lambda: _memory(handle))
-        power = field("power", lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000)
-        temperature = field(
-            "temperature",
-            lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-        )
-        clock = field("clock", lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM))
-        throttle = field("throttle", lambda: _throttle(handle))
-        if lost:
-            return _empty(at, uuid, host, "lost", "; ".join(faults))
-        used, total = memory if memory is not None else (None, None)
-        return SampleRow(
-            at=at,
-            gpu_uuid=uuid,
+    def _describe(
+        self, handle: Handle, host: str, number: int | None, parent: GpuRow | None = None
+    ) -> GpuRow:
+        mode = None if parent else _or_none(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
+        memory = _or_none(lambda: read_memory(handle))
+        return GpuRow(
+            gpu_uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
             host=host,
-            utilisation=utilisation,
-            memory_used=used,
-            memory_total=total,
-            power_w=power,
-            temperature_c=temperature,
-            sm_clock_mhz=clock,
-            throttle=throttle,
-            status="ok",
-            reason="; ".join(faults) or None,
+            number=number,
+            name=str(_or_none(lambda: pynvml.nvmlDeviceGetName(handle)) or UNKNOWN),
+            driver=self.driver,
+            memory_total=memory[1] if memory else None,
+            parent_uuid=parent.gpu_uuid if parent else None,
+            mig=mode == pynvml.NVML_DEVICE_MIG_ENABLE,
         )
 
+    def _instances(self, handle: Handle, whole: GpuRow) -> list[GpuRow]:
+        if not whole.mig:
+            return []
+        found: list[GpuRow] = []
+        for place in range(_or_none(lambda: pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)) or 0):
+            try:
+                instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+                found.append(self._describe(instance, whole.host, whole.number, whole))
+            except pynvml.NVMLError:  # places without an instance are NotFound
+                continue
+        return found
 
-def _empty(at: float, uuid: str, host: str, status: Any, reason: str) -> SampleRow:
-    return SampleRow(at, uuid, host, None, None, None, None, None, None, None, status, reason)
 
-
-def _memory(handle: Any) -> tuple[int, int]:
-    """Return used and total bytes; version 2 does not count the driver's reserve as used."""
+def _or_none(query: Callable[[], T]) -> T | None:
     try:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
-    except pynvml.NVMLError_FunctionNotFound:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return int(memory.used), int(memory.total)
+        return query()
+    except pynvml.NVMLError:
+        return None
 
 
-def _throttle(handle: Any) -> str:
-    """Return why the clocks are held down, in a word or two; empty if they are not."""
-    mask = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
-    named = []
-    for name, word in _THROTTLE_REASONS:
-        bit = getattr(pynvml, f"nvmlClocksThrottleReason{name}", 0)
-        if mask & bit and word not in named:
-            named.append(word)
-    return ", ".join(named)
+def first_offered(*queries: Callable[[], T]) -> T:
+    """Return what the first of several calls answers that this driver has at all.
+
+    Raises:
+        pynvml.NVMLError: that call failed, or the driver has none of them.
+    """
+    for query in queries[:-1]:
+        try:
+            return query()
+        except pynvml.NVMLError_FunctionNotFound:
+            continue
+    return queries[-1]()
+
+
+def read_memory(handle: Handle) -> tuple[int, int] | None:
+    """Return used and total bytes, or None where the device uses the host's memory as its own.
+
+    Version 2 does not count the driver's reserve as used; version 1 of older drivers does.
+    """
+    memory = first_offered(
+        lambda: pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2),
+        lambda: pynvml.nvmlDeviceGetMemoryInfo(handle),
+    )
+    return (int(memory.used), int(memory.total)) if memory.total else None

@@ -134,3 +134,41 @@ def test_a_stopped_worker_that_reads_nothing_holds_up_nobody_and_can_be_killed(
     pool.kill(1)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_worker_sees_its_own_gpu_only_whatever_cuda_calls_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process sees one MIG instance at most, and CUDA's numbers need not be the driver's."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    monkeypatch.setattr(local_pool, "run_worker", pool_workers.what_cuda_would_see)
+    visible = {"cuda:0": "MIG-6", "cuda:3": "GPU-5"}
+    pool = LocalPool(("cuda:0", "cuda:3"), WorkerSettings("", "auto", None), visible)
+    for number, device in enumerate((*pool.capacity(), "cuda:1"), 1):
+        pool.start(number, device)
+    found = {number: m.gpu_uuid for number, m in ready_ones(pool, 3)}
+    for number in found:
+        pool.kill(number)
+    assert found == {1: "MIG-6 as cuda:0", 2: "GPU-5 as cuda:0", 3: "5,6 as cuda:1"}
+
+
+def test_workers_start_where_the_pool_has_moved_to(start: StartPool) -> None:
+    pool = start(pool_workers.echo)
+    pool.move(("cuda:4",), {"cuda:4": "GPU-9"})
+    assert pool.capacity() == ("cuda:4",)
+    pool.send(1, unit(1, "still there"))
+    (first, second) = hear(pool, 2)
+    assert first == (1, WorkerReady("gpu-of-cpu:0", "kind"))
+    assert second == (1, UnitDone(1, (), (), ("still there",)))
+
+
+def ready_ones(pool: LocalPool, count: int) -> list[tuple[int, WorkerReady]]:
+    """Wait until so many workers are ready; heartbeats come between."""
+    found: list[tuple[int, WorkerReady]] = []
+
+    def enough() -> bool:
+        found.extend((n, m) for n, m in pool.receive(0.05) if isinstance(m, WorkerReady))
+        return len(found) >= count
+
+    wait_until(enough, f"{count} workers", 30)
+    return found

@@ -1,0 +1,22 @@
+"""What tests of every part may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fake_driver import Driver, compile_libraries
+
+
+@pytest.fixture(scope="session")
+def driver_libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Directories with a stand-in for the NVIDIA driver's library."""
+    return compile_libraries(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.fixture
+def driver(driver_libraries: dict[str, Path], tmp_path: Path) -> Driver:
+    """A driver with two GPUs, until a test says otherwise."""
+    one = Driver(driver_libraries, tmp_path / "scenario")
+    one.set()
+    return one
