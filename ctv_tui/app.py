@@ -105,6 +105,7 @@ class Dashboard(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "ctv-tui"
     ENABLE_COMMAND_PALETTE = True
+    AUTO_FOCUS = None  # keys belong to the tab until somebody opens a search
     TABLE: ClassVar[Sequence[Action]] = TABLE
     BINDINGS: ClassVar[list[BindingType]] = bindings(TABLE)
 

@@ -29,6 +29,7 @@ _DRAWN: tuple[tuple[Mode, Shape], ...] = (
     ("closed", "solid"),
     ("gold", "diamonds"),
 )
+_MARKS: dict[Mode, str] = {"closed": "─●─", "open": "·•·", "gold": "◆"}
 
 
 class Overview(Pane):
@@ -117,7 +118,7 @@ class Overview(Pane):
         zoomed = line((f" · from step {x[0]:.0f}", "dim")) if self._zoom.power else ()
         return ChartData(
             title=line(("macro mean", "title"), *zoomed),
-            rights=(legend(by_mode, long=True), legend(by_mode)),
+            rights=legends(by_mode),
             series=tuple(Series(mode, shape, _dots(by_mode[mode], x)) for mode, shape in _DRAWN),
             x=x,
             y=self._scores,
@@ -131,15 +132,16 @@ def _dots(points: tuple[Point, ...], x: Range) -> tuple[Dot, ...]:
     )
 
 
-def legend(by_mode: dict[Mode, tuple[Point, ...]], *, long: bool = False) -> Line:
-    """Return each mode's letter, mark and last value."""
-    marks = {"closed": "C ─●─", "open": "O ·•·", "gold": "G ◆"}
-    parts = []
+def legends(by_mode: dict[Mode, tuple[Point, ...]]) -> tuple[Line, ...]:
+    """Return each mode's letter, mark, name and last value; shorter ones leave some of them out."""
+    long, marked, short = [], [], []
     for mode in MODES:
         last = words.score(by_mode[mode][-1]) if by_mode[mode] else "–"
-        label = f"{marks[mode]} {mode}" if long else mode[0].upper()
-        parts.append(line((f"{label} {last}", mode)))
-    return joined(parts, "  ")
+        letter, mark = mode[0].upper(), _MARKS[mode]
+        long.append(line((f"{letter} {mark} {mode} {last}", mode)))
+        marked.append(line((f"{letter} {mark} {last}", mode)))
+        short.append(line((f"{letter} {mark}", mode)))
+    return tuple(joined(parts, "  ") for parts in (long, marked, short))
 
 
 def _waiting(snapshot: Snapshot) -> str:

@@ -22,7 +22,14 @@ from ctv_tui.data import Snapshot, read_snapshot
 @pytest.fixture(autouse=True)
 def steady_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own terminal settings out."""
-    for name in ("NO_COLOR", "TEXTUAL_THEME", "TEXTUAL_DRIVER", "COLUMNS", "LINES", "CTV_TUI_THEME"):
+    for name in (
+        "NO_COLOR",
+        "TEXTUAL_THEME",
+        "TEXTUAL_DRIVER",
+        "COLUMNS",
+        "LINES",
+        "CTV_TUI_THEME",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
 

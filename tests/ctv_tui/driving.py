@@ -35,10 +35,12 @@ def screen_text(app: Dashboard) -> str:
 
 async def settled(pilot: Pilot[None]) -> str:
     """Return the screen's text once layout and painting have nothing left to do."""
-    text, before = screen_text(pilot.app), ""  # type: ignore[arg-type]
+    app = pilot.app
+    seen: list[str] = []
     end = time.monotonic() + 10.0
-    while text != before and time.monotonic() < end:
-        await pilot.pause()
-        await pilot.pause()
-        text, before = screen_text(pilot.app), text  # type: ignore[arg-type]
-    return text
+    while len(seen) < 3 or len(set(seen[-3:])) > 1:
+        await pilot.pause(0.02)
+        seen.append(screen_text(app))  # type: ignore[arg-type]
+        if time.monotonic() > end:
+            break
+    return seen[-1]
