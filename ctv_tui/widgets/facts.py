@@ -140,7 +140,9 @@ def best_row(mode: Mode, found: Best | None) -> list[Line]:
     if others:
         ties = [f"{len(found.tied)} of {found.of} tied", f"{len(found.tied)} tied"]
     else:
-        ties = [f"clear of {found.of - 1} others", "clear"] if found.of > 1 else ["only one", ""]
+        ties = (
+            [f"clear of {found.of - 1} others", "clear"] if found.of > 1 else ["only one", "only"]
+        )
     return [
         line(*where, value, interval, (f"  {ties[0]}", role)),
         line(*where, interval, (f" {ties[0]}", role)),
@@ -154,7 +156,9 @@ def progress_rows(snapshot: Snapshot, pace: Pace, now: float) -> list[list[Line]
     """Return a gauge for each running evaluation, and what waits behind them."""
     rows = [_progress(evaluation, now) for evaluation in snapshot.running[:3]]
     queued = snapshot.queued
-    left = "" if pace.left_s is None else f", all done in about {words.duration(pace.left_s)}"
+    left = (
+        "" if pace.left_s is None else f", all done in about {words.duration(round(pace.left_s))}"
+    )
     head = line(" ", (f"{'queue':<{_LABEL - 1}}", "dim"))
     if queued or rows:
         text = f"{queued} evaluation{'' if queued == 1 else 's'}" if queued else "empty"
