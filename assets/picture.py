@@ -27,4 +27,4 @@ async def draw(database: Path, picture: Path, tab: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(draw(Path(sys.argv[1]), Path(sys.argv[2]), (*sys.argv[3:], "trajectories")[0]))
+    asyncio.run(draw(Path(sys.argv[1]), Path(sys.argv[2]), (*sys.argv[3:], "overview")[0]))

@@ -8,36 +8,72 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import Resize
 from textual.message import Message
 from textual.reactive import reactive
+from textual.screen import Screen
 
 from ctv_tui.data import Snapshot, follow, safe, words
-from ctv_tui.data.text import saving_words
-from ctv_tui.screens.actions import TABS, bindings
+from ctv_tui.data.summary import summary
+from ctv_tui.preferences import Preferences
+from ctv_tui.screens.actions import (
+    ACTIONS,
+    Action,
+    actions_on,
+    bindings,
+    footer_label,
+    tab_actions,
+)
 from ctv_tui.screens.correlation import CorrelationPane
+from ctv_tui.screens.events import Events
 from ctv_tui.screens.gpus import Gpus
 from ctv_tui.screens.help import Help
+from ctv_tui.screens.keymap import keymap_path, read_keymap
 from ctv_tui.screens.latency import LatencyPane
+from ctv_tui.screens.overview import Overview
 from ctv_tui.screens.pane import Pane
-from ctv_tui.screens.trajectories import DatasetList, Trajectories
-from ctv_tui.theme import DARK, LIGHT, themes
+from ctv_tui.screens.saving import save
+from ctv_tui.screens.trajectories import Trajectories
+from ctv_tui.theme import DARK, LOOKS, look_of, theme_name, themes
+from ctv_tui.widgets.footer import KeyLine
 from ctv_tui.widgets.header import Status, StatusData, TabBar
 from ctv_tui.widgets.lines import Line, line
 from ctv_tui.widgets.message import Sentence
 
 LEAST_SIZE = (60, 16)
 EXIT_NO_DATABASE = 3
+COPIED_MOST = 70_000
+"""Characters that are copied at most: terminals drop longer OSC 52 sequences."""
 
-PANES: tuple[type[Pane], ...] = (Trajectories, Gpus, LatencyPane, CorrelationPane)
+PANES: tuple[tuple[str, str, type[Pane]], ...] = (
+    ("overview", "Overview", Overview),
+    ("trajectories", "Trajectories", Trajectories),
+    ("gpus", "GPUs", Gpus),
+    ("latency", "Latency", LatencyPane),
+    ("correlation", "Correlation", CorrelationPane),
+    ("events", "Events", Events),
+)
+"""Every tab in order: its id, its name, its class. A new tab is a line here."""
+
+TABS = tuple((key, name) for key, name, _ in PANES)
+
+TABLE: tuple[Action, ...] = (
+    *tab_actions(TABS),
+    *ACTIONS,
+    *(action for _, _, pane in PANES for action in pane.ACTIONS),
+)
+"""Everything that can be done, with its default keys."""
+
+_ALWAYS_SHOWN = ("help", "quit")
 
 Feed = Callable[[threading.Event], Iterator[Snapshot]]
 """Yields snapshots until the event is set; runs in the reader's thread."""
@@ -69,9 +105,9 @@ class Dashboard(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "ctv-tui"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = bindings(
-        action for pane in PANES for action in pane.ACTIONS
-    )
+    AUTO_FOCUS = None  # keys belong to the tab until somebody opens a search
+    TABLE: ClassVar[Sequence[Action]] = TABLE
+    BINDINGS: ClassVar[list[BindingType]] = bindings(TABLE)
 
     # Repainting is what the widgets do, line by line: the app itself never asks for all of it.
     snapshot: reactive[Snapshot | None] = reactive(None, repaint=False, always_update=True)
@@ -79,37 +115,43 @@ class Dashboard(App[None]):
     tab: reactive[str] = reactive(TABS[0][0], repaint=False)
 
     def __init__(
-        self, feed: Feed, *, theme: str | None = None, now: Callable[[], float] = time.time
+        self,
+        feed: Feed,
+        *,
+        preferences: Preferences | None = None,
+        complaints: Sequence[str] = (),
+        now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
+        self._preferences = preferences or Preferences()
         for own in themes():
             self.register_theme(own)
-        self.theme = theme if theme in self.available_themes else DARK
+        look = self._preferences.theme
+        self.theme = theme_name(look) if look else DARK
+        self.ascii_only = self._preferences.ascii_only
         self._feed = feed
         self._now = now
+        self._complaints = complaints
         self._stop = threading.Event()
         self._reader = threading.Thread(target=self._read, name="ctv-reader", daemon=True)
+        self._started_by = os.getppid()
         self._newest: Snapshot | None = None
         self._paused_at: float | None = None
         self._status = Status(now, id="status")
         self._tabs = TabBar(TABS, id="tabs")
-        self._trajectories = Trajectories(id="trajectories")
-        self._panes: dict[str, Pane] = {
-            "trajectories": self._trajectories,
-            "gpus": Gpus(id="gpus"),
-            "latency": LatencyPane(id="latency"),
-            "correlation": CorrelationPane(id="correlation"),
-        }
+        self._panes: dict[str, Pane] = {key: pane(id=key) for key, _, pane in PANES}
+        self._keys = KeyLine(id="keys")
         self._small = Sentence(id="too-small")
 
     def compose(self) -> ComposeResult:
-        """Lay out header, tab bar and tabs; one tab is displayed at a time."""
+        """Lay out header, tab bar, tabs and footer; one tab is displayed at a time."""
         yield self._status
         yield self._tabs
         with Container(id="panes"):
             for key, pane in self._panes.items():
                 pane.display = key == self.tab
                 yield pane
+        yield self._keys
         yield self._small
 
     # --- life ---------------------------------------------------------------------------------
@@ -122,7 +164,11 @@ class Dashboard(App[None]):
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self._end_by, number)
         self.set_interval(1.0, self._each_second)
+        self.set_class(self.ascii_only, "ascii")
         self._fit(self.size.width, self.size.height)
+        self._show_keys()
+        for complaint in self._complaints:
+            self.notify(complaint, severity="warning", timeout=15, markup=False)
         self._reader.start()
 
     def on_unmount(self) -> None:
@@ -139,6 +185,9 @@ class Dashboard(App[None]):
         self._show_header()
 
     def _terminal_lost(self) -> bool:
+        """Whether nobody can see the dashboard any more: in a browser, its server is gone."""
+        if self.is_web:
+            return os.getppid() != self._started_by
         if self.is_headless or sys.__stdin__ is None:
             return False
         try:
@@ -199,11 +248,13 @@ class Dashboard(App[None]):
         """Display the chosen tab."""
         if not self.is_running or old == new:
             return
+        self.screen_stack[0].set_focus(None)
         with self.batch_update():
             for key, pane in self._panes.items():
                 pane.display = key == new
             self._show_header()
             self._show_pane()
+            self._show_keys()
 
     def action_open_tab(self, tab: str) -> None:
         """Open a tab."""
@@ -211,13 +262,55 @@ class Dashboard(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave the tab key to a screen that lies on top, and a tab's own keys to that tab."""
+        alone = len(self.screen_stack) == 1
         if action == "pane":
-            return parameters[0] == self.tab and len(self.screen_stack) == 1
-        return not (action == "next_tab" and len(self.screen_stack) > 1)
+            return parameters[0] == self.tab and alone
+        if action == "hook":
+            return self._panes[self.tab].offers(str(parameters[0])) and alone
+        return alone or action not in ("next_tab", "save", "copy")
 
     def action_pane(self, tab: str, name: str) -> None:
         """Carry out an action of the visible tab."""
         self._panes[tab].do(name)
+
+    def action_hook(self, name: str) -> None:
+        """Carry out an action of every tab that the visible tab has a method for."""
+        self._panes[self.tab].do(name)
+
+    @property
+    def actions_now(self) -> list[Action]:
+        """What can be done on the visible tab."""
+        return actions_on(self.TABLE, self.tab, self._panes[self.tab].offers)
+
+    def _show_keys(self) -> None:
+        """Show the visible tab's most useful keys."""
+        shown = [action for action in self.actions_now if footer_label(action)]
+        hints = [(a.shown_keys.split(" ")[0], footer_label(a), a.id) for a in shown]
+        self._keys.show(
+            [(key, label) for key, label, id in hints if id not in _ALWAYS_SHOWN],
+            [(key, label) for key, label, id in hints if id in _ALWAYS_SHOWN],
+        )
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Yield every action for the command palette: the visible tab's, then other tabs'."""
+        here = self.actions_now
+        for action in here:
+            if action.id != "palette":
+                yield self._command(action, action.description, partial(self._run, action))
+        names = dict(TABS)
+        for action in self.TABLE:
+            if action.tab and action.tab != self.tab:
+                title = f"{names[action.tab]}: {action.description}"
+                yield self._command(action, title, partial(self._run, action))
+
+    def _command(self, action: Action, title: str, callback: Callable[[], object]) -> SystemCommand:
+        return SystemCommand(title, f"key {action.shown_keys}   id {action.id}", callback)
+
+    async def _run(self, action: Action) -> None:
+        """Carry out an action, on its own tab if it has one."""
+        if action.tab:
+            self.tab = action.tab
+        await self.run_action(action.action)
 
     def action_next_tab(self, by: int) -> None:
         """Open the next or previous tab."""
@@ -238,12 +331,44 @@ class Dashboard(App[None]):
             self._show_header()
 
     def action_next_theme(self) -> None:
-        """Change between dark and light."""
-        self.theme = LIGHT if self.current_theme.dark else DARK
+        """Change to the next of dark, light and the terminal's sixteen colours."""
+        look = look_of(self.current_theme)
+        self.theme = theme_name(LOOKS[(LOOKS.index(look) + 1) % len(LOOKS)])
 
     def action_help(self) -> None:
-        """Show the keys."""
-        self.push_screen(Help())
+        """Show what can be done here."""
+        keymap = safe(str(self._preferences.keys or keymap_path()))
+        self.push_screen(Help(dict(TABS)[self.tab], self.actions_now, keymap))
+
+    def action_save(self) -> None:
+        """Save what is shown as SVG and the visible tab as text; say where."""
+        run = self._newest.run.name if self._newest and self._newest.run else "no-run"
+        folder = self._preferences.save_dir or Path.cwd()
+        name = f"ctv-tui-{run}-{self.tab}"
+        try:
+            svg, txt = save(folder, name, self._now(), self.export_screenshot(), self._as_text())
+        except OSError as error:
+            reason = error.strerror or str(error)
+            place = safe(str(error.filename or folder))
+            self.notify(f"not saved: {place}: {reason}", severity="error", markup=False)
+            return
+        self.notify(f"saved {safe(str(svg))} and {txt.suffix}", markup=False)
+
+    def _as_text(self) -> str:
+        head = [w.painted_text() for w in (self._status, self._tabs)]
+        return "\n".join([*head, "", self._panes[self.tab].shown_text(), ""])
+
+    def action_copy(self) -> None:
+        """Send the selection, or else the tab's text, to the terminal's clipboard."""
+        text = self._panes[self.tab].selected_text()
+        if not text:
+            self.notify("nothing to copy", severity="warning")
+            return
+        cut = text[:COPIED_MOST]
+        self.copy_to_clipboard(cut)
+        much = f"{len(cut.splitlines())} lines" if "\n" in cut else f"{len(cut)} characters"
+        less = f" of {len(text)} characters" if len(cut) < len(text) else ""
+        self.notify(f"copied {much}{less}; in tmux this needs `set -g set-clipboard on`")
 
     def action_quit_dashboard(self) -> None:
         """Leave; the engine is a process of its own and goes on."""
@@ -252,10 +377,6 @@ class Dashboard(App[None]):
     @on(TabBar.Chosen)
     def _tab_clicked(self, message: TabBar.Chosen) -> None:
         self.tab = message.tab
-
-    @on(DatasetList.Chosen)
-    def _dataset_clicked(self, message: DatasetList.Chosen) -> None:
-        self._trajectories.select(message.index)
 
     def on_resize(self, event: Resize) -> None:
         """Say so when there is too little room."""
@@ -273,46 +394,36 @@ class Dashboard(App[None]):
         return self._newest
 
 
-def run_dashboard(db: Path, *, theme: str | None = None, wait_for_db: bool = False) -> int:
+def with_keys(table: Sequence[Action]) -> type[Dashboard]:
+    """Return the dashboard on other keys than the defaults."""
+
+    class Keyed(Dashboard, inherit_bindings=False):
+        TABLE: ClassVar[Sequence[Action]] = table
+        BINDINGS: ClassVar[list[BindingType]] = bindings(table)
+
+    return Keyed
+
+
+def run_dashboard(
+    db: Path, *, preferences: Preferences | None = None, wait_for_db: bool = False
+) -> int:
     """Show the dashboard until it's left; return the exit status.
 
     0: left by the user; 1: crashed; 3: no database (unless ``wait_for_db``); 143: SIGTERM; 129:
     SIGHUP or the terminal is gone.
     """
+    preferences = preferences or Preferences()
     if not wait_for_db and not db.is_file():
         print(f"{safe(str(db))}: no such database", file=sys.stderr)
         return EXIT_NO_DATABASE
-    app = Dashboard(lambda stop: follow(db, stop), theme=theme)
+    table, complaints = read_keymap(preferences.keys or keymap_path(), TABLE)
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    app = with_keys(table)(
+        lambda stop: follow(db, stop), preferences=preferences, complaints=complaints
+    )
     app.run()
     status = app.return_code or 0
-    if status in (0, 128 + signal.SIGTERM) and app.newest is not None:
+    if status in (0, 128 + signal.SIGTERM) and app.newest is not None and not app.is_web:
         print(summary(app.newest, time.time()), flush=True)
     return status
-
-
-def summary(snapshot: Snapshot, now: float) -> str:
-    """Return what stays in the scroll-back after the dashboard was left: five short lines."""
-    run = safe(snapshot.run.name) if snapshot.run else "no run yet"
-    done = sum(1 for c in snapshot.checkpoints if c.state == "done")
-    latest = []
-    for mode in ("closed", "open", "gold"):
-        points = snapshot.points(mode)
-        shown = f"{words.score(points[-1])} (step {points[-1].step})" if points else "–"
-        latest.append(f"{mode} {shown}")
-    tracked = []
-    for proxy in ("closed", "open"):
-        found = snapshot.correlation(proxy)
-        n = f" n={found.n}" if found else ""
-        tracked.append(f"{proxy} {words.signed(found.r if found else None)}{n}")
-    saving = snapshot.latency.saving if snapshot.latency else None
-    cheaper = f"; closed is {saving_words(saving)} than open" if saving is not None else ""
-    view = words.engine_view(snapshot, now)
-    return "\n".join(
-        (
-            f"{run}: {done} of {len(snapshot.checkpoints)} checkpoints done, lag {snapshot.lag}",
-            f"macro mean: {', '.join(latest)}",
-            f"r with gold: {', '.join(tracked)}{cheaper}",
-            f"engine: {view.phrase}",
-            f"database: {safe(snapshot.source.path)}",
-        )
-    )

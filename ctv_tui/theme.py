@@ -1,4 +1,4 @@
-"""Colours: one dark and one light theme, safe for colour-blind eyes, and what each role wears.
+"""Colours: a dark and a light theme, safe for colour-blind eyes, and the terminal's own sixteen.
 
 Widgets paint *roles* ("closed", "wait", "dim"); this is the one place where a role gets a colour.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from rich.style import Style
 from textual.theme import Theme
@@ -35,8 +35,14 @@ Role = Literal[
     "error",
 ]
 
+Look = Literal["dark", "light", "ansi"]
+"""The themes by the names that ``--theme`` takes, in the order in which a key goes through them."""
+
+LOOKS: tuple[Look, ...] = get_args(Look)
+
 DARK = "ctv-dark"
 LIGHT = "ctv-light"
+ANSI = "ctv-ansi"
 
 _COMMON: Mapping[str, str] = {"strong": "bold", "title": "bold", "key": "bold"}
 
@@ -79,15 +85,48 @@ _LIGHT: Mapping[str, str] = {
 }
 
 
+_ANSI: Mapping[str, str] = {
+    "dim": "dim",
+    "frame": "dim",
+    "selected": "bold reverse",
+    "closed": "bright_blue",
+    "open": "red",
+    "gold": "green",
+    "closed-band": "dim bright_blue",
+    "open-band": "dim red",
+    "load": "dim",
+    "input": "dim",
+    "prefill": "bright_blue",
+    "decode": "red",
+    "wait": "yellow",
+    "good": "green",
+    "warning": "bold yellow",
+    "error": "bold red",
+}
+"""Shades that can be read on a black and on a white background."""
+
+_ROLES: Mapping[Look, Mapping[str, str]] = {"dark": _DARK, "light": _LIGHT, "ansi": _ANSI}
+
+
 @cache
-def role_style(role: Role, dark: bool) -> Style:
+def role_style(role: Role, look: Look) -> Style:
     """Return what a role looks like; text without a role keeps the theme's own colour."""
-    own = (_DARK if dark else _LIGHT).get(role) or _COMMON.get(role)
+    own = _ROLES[look].get(role) or _COMMON.get(role)
     return Style.parse(own) if own else Style.null()
 
 
-def themes() -> tuple[Theme, Theme]:
-    """Return the dark and the light theme for Textual."""
+def look_of(theme: Theme) -> Look:
+    """Return which set of colours goes with a theme, ours or another."""
+    return "ansi" if theme.ansi else "dark" if theme.dark else "light"
+
+
+def theme_name(look: Look) -> str:
+    """Return the name of our theme."""
+    return {"dark": DARK, "light": LIGHT, "ansi": ANSI}[look]
+
+
+def themes() -> tuple[Theme, ...]:
+    """Return our themes for Textual."""
     dark = Theme(
         name=DARK,
         primary="#56b4e9",
@@ -116,4 +155,32 @@ def themes() -> tuple[Theme, Theme]:
         panel="#e4e6ea",
         dark=False,
     )
-    return dark, light
+    ansi = Theme(
+        name=ANSI,
+        ansi=True,
+        primary="ansi_blue",
+        secondary="ansi_default",
+        accent="ansi_red",
+        success="ansi_green",
+        warning="ansi_yellow",
+        error="ansi_red",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        boost="ansi_default",
+        dark=True,
+        variables={
+            "ansi-background": "ansi_black",
+            "ansi-foreground": "ansi_white",
+            "border-blurred": "ansi_black",
+            "block-cursor-foreground": "ansi_black",
+            "block-cursor-background": "ansi_white",
+            "input-cursor-background": "ansi_black",
+            "input-cursor-foreground": "ansi_bright_white",
+            "input-cursor-text-style": "none",
+            "input-selection-background": "ansi_bright_blue",
+            "input-selection-foreground": "ansi_black",
+        },
+    )
+    return dark, light, ansi

@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": "Train a tiny VLM here and watch it being validated.",
     "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
+    "serve": "Show the dashboard in a browser.",
     "status": "Say what the engine of a database is doing.",
     "stop": "End the engine of a database gracefully.",
 }
@@ -52,7 +53,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-from ctv_tui.cli.options import db_option  # noqa: E402  (needs nothing of the above, but click)
+from ctv_tui.cli.options import dashboard_options, db_option, preferences  # noqa: E402  (needs nothing of the above, but click)
 
 
 @click.group(
@@ -80,16 +81,17 @@ from ctv_tui.cli.options import db_option  # noqa: E402  (needs nothing of the a
     show_envvar=True,
     help="Print again after every change, until the engine ends.",
 )
-@click.option(
-    "--theme",
-    type=click.Choice(["dark", "light"]),
-    envvar="CTV_TUI_THEME",
-    show_envvar=True,
-    help="Colours of the dashboard.",
-)
+@dashboard_options
 @click.pass_context
 def cli(
-    ctx: click.Context, db: str, once: bool, as_json: bool, follow: bool, theme: str | None
+    ctx: click.Context,
+    db: str,
+    once: bool,
+    as_json: bool,
+    follow: bool,
+    theme: str | None,
+    ascii_only: bool,
+    save_dir: str | None,
 ) -> None:
     """Watch a training run being validated: closed task, open task and gold standard.
 
@@ -99,4 +101,5 @@ def cli(
         return
     from ctv_tui.cli.dashboard import show
 
-    ctx.exit(show(db, once=once, as_json=as_json, follow=follow, theme=theme))
+    chosen = preferences(theme, ascii_only, save_dir)
+    ctx.exit(show(db, once=once, as_json=as_json, follow=follow, preferences=chosen))

@@ -7,15 +7,24 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ctv_tui.cli import EXIT_INTERRUPTED, EXIT_NO_DATABASE
 from ctv_tui.cli.engine_process import CommandError
 
+if TYPE_CHECKING:
+    from ctv_tui.preferences import Preferences
+
+WEB_DRIVER_VARIABLE = "TEXTUAL_DRIVER"
+"""Set by the web server for the dashboard that it starts; its streams are no terminal."""
+
 
 def is_interactive() -> bool:
-    """Tell whether a full-screen program can run here."""
+    """Tell whether a full-screen program can run here: in a terminal, or behind ``serve``."""
+    if os.environ.get(WEB_DRIVER_VARIABLE):
+        return True
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return all(s is not None and s.isatty() for s in streams) and os.environ.get("TERM") not in (
         None,
@@ -24,7 +33,7 @@ def is_interactive() -> bool:
     )
 
 
-def show(db: str, *, once: bool, as_json: bool, follow: bool, theme: str | None) -> int:
+def show(db: str, *, once: bool, as_json: bool, follow: bool, preferences: Preferences) -> int:
     """Show a database in the way that was asked for; return the exit status.
 
     Raises:
@@ -34,7 +43,7 @@ def show(db: str, *, once: bool, as_json: bool, follow: bool, theme: str | None)
     if not (once or as_json or follow):
         if is_interactive():
             check(path)
-            return open_dashboard(path, theme)
+            return open_dashboard(path, preferences)
         click.echo("not a terminal: printing the table of --once (see --json, --follow)", err=True)
     if follow:
         check(path)
@@ -53,11 +62,11 @@ def check(path: Path) -> None:
         raise CommandError(str(error), EXIT_NO_DATABASE) from error
 
 
-def open_dashboard(path: Path, theme: str | None) -> int:
+def open_dashboard(path: Path, preferences: Preferences) -> int:
     """Open the full-screen dashboard; return its exit status."""
     from ctv_tui.app import run_dashboard
 
-    return run_dashboard(path, theme=theme)
+    return run_dashboard(path, preferences=preferences)
 
 
 def print_once(path: Path, *, as_json: bool = False) -> None:

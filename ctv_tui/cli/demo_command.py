@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctv_tui.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from ctv_tui.cli.options import option
+from ctv_tui.cli.options import dashboard_options, option, preferences
 
 if TYPE_CHECKING:
     from ctv_tui.cli.engine_process import EngineProcess
@@ -45,12 +45,16 @@ POLL_S = 0.3
     type=click.Path(file_okay=False),
     help=f"Where to put everything; by default {DEFAULT_DIR}, or the next free name.",
 )
-@option(
-    "--theme", env="THEME", type=click.Choice(["dark", "light"]), help="Colours of the dashboard."
-)
+@dashboard_options
 @click.pass_context
 def command(
-    ctx: click.Context, headless: bool, minutes: float, directory: str | None, theme: str | None
+    ctx: click.Context,
+    headless: bool,
+    minutes: float,
+    directory: str | None,
+    theme: str | None,
+    ascii_only: bool,
+    save_dir: str | None,
 ) -> None:
     """Train a tiny vision-language model on this machine and validate it live.
 
@@ -59,6 +63,7 @@ def command(
     from ctv_tui.cli.dashboard import is_interactive, open_dashboard, print_once
     from ctv_tui.cli.engine_process import CommandError
 
+    chosen = preferences(theme, ascii_only, save_dir)
     started = time.monotonic()
     place = _place(directory)
     if not headless and not is_interactive():
@@ -73,7 +78,7 @@ def command(
         if headless:
             demo.follow()
         else:
-            status = open_dashboard(demo.db, theme)
+            status = open_dashboard(demo.db, chosen)
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     finally:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from ctv_tui.preferences import Preferences
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -127,6 +131,41 @@ _RUN_OPTIONS = (
         help="Where that cache lies; by default ctv-tui/inputs in the user's cache folder.",
     ),
 )
+
+
+_DASHBOARD_OPTIONS = (
+    option(
+        "--theme",
+        env="THEME",
+        type=click.Choice(["dark", "light", "ansi"]),
+        help="Colours of the dashboard; ansi: the terminal's own sixteen.",
+    ),
+    option(
+        "--ascii",
+        "ascii_only",
+        env="ASCII",
+        is_flag=True,
+        help="No box, block or braille characters in the dashboard.",
+    ),
+    option(
+        "--save-dir",
+        env="SAVE_DIR",
+        type=click.Path(file_okay=False),
+        help="Where the dashboard's key s saves to; by default the current directory.",
+    ),
+)
+
+
+def dashboard_options(command: F) -> F:
+    """Add what every command that opens the dashboard takes; see :func:`preferences`."""
+    return _decorated(command, _DASHBOARD_OPTIONS)
+
+
+def preferences(theme: Any, ascii_only: bool, save_dir: str | None) -> Preferences:
+    """Return the dashboard's options as one value."""
+    from ctv_tui.preferences import Preferences
+
+    return Preferences(theme, ascii_only, Path(save_dir) if save_dir else None)
 
 
 def model_options(command: F) -> F:

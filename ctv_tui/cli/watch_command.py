@@ -8,7 +8,14 @@ from pathlib import Path
 import click
 
 from ctv_tui.cli import EXIT_USAGE
-from ctv_tui.cli.options import db_option, engine_options, option, suite_option
+from ctv_tui.cli.options import (
+    dashboard_options,
+    db_option,
+    engine_options,
+    option,
+    preferences,
+    suite_option,
+)
 
 
 @click.command("watch")
@@ -44,9 +51,7 @@ from ctv_tui.cli.options import db_option, engine_options, option, suite_option
 )
 @option("--drain", env="DRAIN", is_flag=True, help="Score what is there, then end.")
 @option("--headless", env="HEADLESS", is_flag=True, help="No dashboard: events on standard output.")
-@option(
-    "--theme", env="THEME", type=click.Choice(["dark", "light"]), help="Colours of the dashboard."
-)
+@dashboard_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -56,6 +61,8 @@ def command(
     db: str,
     headless: bool,
     theme: str | None,
+    ascii_only: bool,
+    save_dir: str | None,
     **values: object,
 ) -> None:
     """Score every checkpoint that a training run writes to CHECKPOINT_DIR.
@@ -85,7 +92,7 @@ def command(
     engine = EngineProcess.start(settings)
     path = Path(settings.db)
     if is_interactive():
-        status = open_dashboard(path, theme)
+        status = open_dashboard(path, preferences(theme, ascii_only, save_dir))
     else:
         click.echo("not a terminal: the engine runs in the background", err=True)
         status = 0

@@ -69,7 +69,7 @@ class CorrelationPane(Pane):
         self._share_rows()
 
     def _share_rows(self) -> None:
-        room = (self.size.height - 2) // 2
+        room = (self.size.height - 1) // 2
         if room > 0:
             self._table.styles.height = min(room, self._table.rows_wanted)
 

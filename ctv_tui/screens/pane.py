@@ -8,13 +8,16 @@ from textual.containers import Container
 
 from ctv_tui.data import Snapshot
 from ctv_tui.screens.actions import Action
+from ctv_tui.widgets.painted import Painted
 
 
 class Pane(Container):
     """A tab. It is given every snapshot while it is visible, and the newest when it becomes so.
 
     ``ACTIONS`` are what it can do besides the actions of every tab, made by ``pane_action``; the
-    action NAME calls the method ``do_NAME``.
+    action NAME calls the method ``do_NAME``. Some actions of every tab exist only where the tab has
+    a method for them: ``do_search`` (``/``), ``do_zoom_in``, ``do_zoom_out`` and ``do_zoom_reset``
+    (``+ - 0``, the range of steps that is shown).
     """
 
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
@@ -33,9 +36,23 @@ class Pane(Container):
         """Hand the snapshot's parts to the widgets."""
         raise NotImplementedError
 
+    def offers(self, name: str) -> bool:
+        """Whether the tab has a method for an action."""
+        return hasattr(self, f"do_{name}")
+
     def do(self, name: str) -> None:
-        """Carry out one of the tab's own actions."""
+        """Carry out one of the tab's own actions, or one of every tab that it has a method for."""
         getattr(self, f"do_{name}")()
 
     def move(self, by: int) -> None:
         """Move the selection, if the tab has one."""
+
+    def selected_text(self) -> str:
+        """Return the selection as text to copy; where there is none, all that the tab shows."""
+        return self.shown_text()
+
+    def shown_text(self) -> str:
+        """Return what the tab shows, without colours, from top to bottom."""
+        shown = [w for w in self.query(Painted) if w.size and w.region and w.display]
+        shown.sort(key=lambda widget: (widget.region.y, widget.region.x))
+        return "\n\n".join(text for text in (w.painted_text() for w in shown) if text.strip())

@@ -66,6 +66,10 @@ class Trajectories(Pane):
         self._arrange(event.size.width, event.size.height)
         self.update_view()
 
+    def on_dataset_list_chosen(self, message: DatasetList.Chosen) -> None:
+        """Select the dataset that was clicked."""
+        self.select(message.index)
+
     def _arrange(self, width: int, height: int) -> None:
         roomy = width >= _GRID_LEAST[0] and height >= _GRID_LEAST[1]
         for widget in (self._macro, self._grid):

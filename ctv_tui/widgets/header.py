@@ -10,22 +10,24 @@ from textual.events import Click
 from textual.message import Message
 
 from ctv_tui.data import words
+from ctv_tui.data.pace import remaining_s, waiting_phrase
 from ctv_tui.data.safe_text import cells, safe, shorten
-from ctv_tui.data.snapshot import Evaluation, Snapshot
+from ctv_tui.data.snapshot import Snapshot
 from ctv_tui.theme import Role
 from ctv_tui.widgets.lines import Line, bar, fitted, joined, line, spread, width_of
 from ctv_tui.widgets.painted import Painted
 
-_ENGINE_ROLES: dict[words.EngineWord, Role] = {
-    "starting": "warning",
-    "idle": "good",
-    "scoring": "good",
-    "paused": "warning",
-    "stopping": "warning",
-    "stopped": "dim",
-    "dead": "error",
-    "absent": "warning",
+_ENGINE_MARKS: dict[words.EngineWord, tuple[str, Role]] = {
+    "starting": ("◌", "warning"),
+    "idle": ("○", "good"),
+    "scoring": ("●", "good"),
+    "paused": ("‖", "warning"),
+    "stopping": ("□", "warning"),
+    "stopped": ("■", "dim"),
+    "dead": ("×", "error"),
+    "absent": ("–", "warning"),
 }
+"""A mark and a colour for each state, besides its word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,11 @@ def status_line(data: StatusData, now: float, width: int) -> Line:
     snapshot = data.snapshot
     name = safe(snapshot.run.name) if snapshot.run else "no run yet"
     view = words.engine_view(snapshot, now)
-    state = line(("● ", _ENGINE_ROLES[view.word]), (view.phrase, _ENGINE_ROLES[view.word]))
+    mark, role = _ENGINE_MARKS[view.word]
+    phrases = [view.phrase]
+    if view.word == "idle":
+        phrases = [waiting_phrase(snapshot, now), view.phrase]
+    states = [line((f"{mark} {phrase}", role)) for phrase in phrases]
     trouble = words.source_phrase(snapshot.source, now)
     loud: Role = "dim" if snapshot.source.archived else "error"
     said = line((trouble, loud)) if trouble else ()
@@ -76,12 +82,13 @@ def status_line(data: StatusData, now: float, width: int) -> Line:
             (said,),
         )
     ]
-    works = _work(snapshot, now) if view.word == "scoring" else [()]
+    works = _work(snapshot, now) if view.word in ("scoring", "stopping") else [()]
     lefts = [
         [
             line((label, "dim"), (shorten(name, longest), "strong"), "  ", *state, *work)
             for label, longest in ((" ctv-tui  ", 28), (" ", 24), (" ", 12))
         ]
+        for state in states
         for work in works
     ]
     tries = [(left, right) for same in lefts for right in rights[:-1] for left in same]
@@ -114,7 +121,7 @@ def _work(snapshot: Snapshot, now: float) -> list[Line]:
     where = f" checkpoint-{first.step} · {first.mode} {share}"
     more = f" +{len(running) - 1}" if len(running) > 1 else ""
     gauge = line("▕", (bar(first.progress, 10), first.mode), "▏")
-    left = _remaining(first, now)
+    left = remaining_s(first, now)
     time_left = f" {words.clock(left)} left" if left is not None else ""
     return [
         line(where, " ", *gauge, time_left, more),
@@ -122,16 +129,6 @@ def _work(snapshot: Snapshot, now: float) -> list[Line]:
         line(where, more),
         line(f" {first.step} {first.mode} {share}"),
     ]
-
-
-def _remaining(evaluation: Evaluation, now: float) -> float | None:
-    """Return the seconds that the rest takes at the pace so far."""
-    done = evaluation.done + evaluation.failed
-    if evaluation.started_at is None or done < 1 or evaluation.progress >= 1.0:
-        return None
-    elapsed = now - evaluation.started_at
-    left = elapsed * (evaluation.planned - done) / done
-    return left if 0 < elapsed < 86400 and left < 86400 else None
 
 
 class TabBar(Painted):
@@ -157,20 +154,36 @@ class TabBar(Painted):
         self.redraw()
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
-        """Return the bar and remember where each name is."""
+        """Return the bar, with numbers alone where the names don't fit."""
+        note = line(*self._note, " ") if self._note else ()
+        for names in (self._names(" ", " "), self._names("", "  "), self._names("", " ", True)):
+            bar = self._laid_out(names)
+            if width_of(bar) + width_of(note) <= width:
+                break
+        return [spread(bar, note, width)]
+
+    def _names(self, margin: str, gap: str, short: bool = False) -> list[tuple[str, str, str]]:
+        """Return key, label and the gap after it; short: a name for the active tab only."""
+        return [
+            (
+                key,
+                f"{margin}{number}{margin}"
+                if short and key != self._active
+                else f"{margin}{number} {name}{margin}",
+                gap,
+            )
+            for number, (key, name) in enumerate(self._tabs, 1)
+        ]
+
+    def _laid_out(self, names: Sequence[tuple[str, str, str]]) -> Line:
         self._spans = []
         pieces: Line = line(" ")
         at = 1
-        for number, (key, name) in enumerate(self._tabs, 1):
-            label = f" {number} {name} "
+        for key, label, gap in names:
             self._spans.append((at, at + cells(label), key))
-            at += cells(label) + 1
-            pieces = line(*pieces, (label, "selected" if key == self._active else ""), " ")
-        keys = line(("?", "key"), (" help  ", "dim"), ("q", "key"), (" quit ", "dim"))
-        for right in (line(*self._note, "  ", *keys), line(*self._note, " "), keys):
-            if width_of(pieces) + width_of(right) <= width:
-                return [spread(pieces, right, width)]
-        return [fitted(pieces, width)]
+            at += cells(label) + len(gap)
+            pieces = line(*pieces, (label, "selected" if key == self._active else ""), gap)
+        return pieces
 
     def on_click(self, event: Click) -> None:
         """Open the tab that was clicked."""

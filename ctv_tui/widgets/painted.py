@@ -10,7 +10,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ctv_tui.theme import role_style
+from ctv_tui.theme import look_of, role_style
+from ctv_tui.widgets.glyphs import ascii_line
 from ctv_tui.widgets.lines import Line, fitted
 
 
@@ -44,6 +45,8 @@ class Painted(Widget):
             return
         new = [fitted(line, width) for line in self.paint(width, height)][:height]
         new += [fitted((), width)] * (height - len(new))
+        if getattr(self.app, "ascii_only", False):
+            new = [ascii_line(line) for line in new]
         old, self._lines = self._lines, new
         if len(old) != len(new):
             self._strips.clear()
@@ -57,16 +60,16 @@ class Painted(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Return one line, from the cache."""
-        look = (self.rich_style, self.app.current_theme.dark)
+        look = (self.rich_style, look_of(self.app.current_theme))
         if look != self._painted_for:
             self._painted_for = look
             self._strips.clear()
         strip = self._strips.get(y)
         if strip is None:
-            base, dark = look
+            base, colours = look
             pieces = self._lines[y] if y < len(self._lines) else ()
             strip = Strip(
-                [Segment(text, base + role_style(role, dark)) for text, role in pieces]
+                [Segment(text, base + role_style(role, colours)) for text, role in pieces]
             ).adjust_cell_length(self.size.width, base)
             self._strips[y] = strip
         return strip

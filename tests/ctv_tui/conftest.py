@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,14 @@ from ctv_tui.data import Snapshot, read_snapshot
 @pytest.fixture(autouse=True)
 def steady_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own terminal settings out."""
-    for name in ("NO_COLOR", "TEXTUAL_THEME", "TEXTUAL_DRIVER", "COLUMNS", "LINES"):
+    for name in (
+        "NO_COLOR",
+        "TEXTUAL_THEME",
+        "TEXTUAL_DRIVER",
+        "COLUMNS",
+        "LINES",
+        "CTV_TUI_THEME",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
 
@@ -48,9 +56,9 @@ def now(recording: tuple[Path, float]) -> float:
 
 
 @pytest.fixture(scope="session")
-def snapshot(recording: tuple[Path, float]) -> Snapshot:
-    """The recorded run as a snapshot."""
-    return read_snapshot(recording[0])
+def snapshot(recording: tuple[Path, float], now: float) -> Snapshot:
+    """The recorded run as a snapshot, read at ``now``."""
+    return replace(read_snapshot(recording[0]), read_at=now)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,49 +10,24 @@ from pathlib import Path
 
 import pytest
 import recorded_run
-from textual.pilot import Pilot
+from driving import SIZES, app_showing, screen_text, settled
 
-from ctv_tui.app import Dashboard, SnapshotRead, summary
+from ctv_tui.app import TABLE, TABS, Dashboard, SnapshotRead
 from ctv_tui.data import Snapshot, read_snapshot
 from ctv_tui.data.snapshot import Source
-from ctv_tui.screens.actions import ACTIONS, TABS
-from ctv_tui.theme import LIGHT
+from ctv_tui.data.summary import summary
+from ctv_tui.screens.actions import ACTIONS
+from ctv_tui.theme import ANSI, LIGHT
 from ctv_tui.widgets.painted import Painted
 
-SIZES = [(80, 24), (120, 40), (160, 45)]
 SEEN = {
+    "overview": ["0.557 ±0.034", "▼ −0.008", "+0.81 [+0.24, +0.96] n=8", "cuda:1", "9.3 %"],
     "trajectories": ["macro mean", "ChartQA", "VizWiz", "C ─●─ closed", "○ ◇ ~ not complete"],
     "gpus": ["time line · checkpoint-1000", "cuda:1", "idle 4.6 %", "61.2/80.0 GB", "134/220"],
     "latency": ["79 % cheaper than open", "all items", "70.7 ms", "output tokens", "17–32"],
+    "events": ["9 % of the open answers hit the li", "checkpoint-1100 is ready", "13 of 13"],
     "correlation": ["25 of 28", "r of closed with gold", "+0.81 [+0.24, +0.96] n=8", "VizWiz"],
 }
-
-
-def app_showing(snapshot: Snapshot, now: float) -> Dashboard:
-    """A dashboard whose reader has nothing but ``snapshot``."""
-
-    def feed(stop: threading.Event) -> Iterator[Snapshot]:
-        yield snapshot
-        stop.wait()
-
-    return Dashboard(feed, now=lambda: now)
-
-
-def screen_text(app: Dashboard) -> str:
-    """What is visible, top to bottom, line by line as the compositor has it."""
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip) for strip in lines)
-
-
-async def settled(pilot: Pilot[None]) -> str:
-    """Return the screen's text once layout and painting have nothing left to do."""
-    text, before = screen_text(pilot.app), ""  # type: ignore[arg-type]
-    end = time.monotonic() + 10.0
-    while text != before and time.monotonic() < end:
-        await pilot.pause()
-        await pilot.pause()
-        text, before = screen_text(pilot.app), text  # type: ignore[arg-type]
-    return text
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -110,7 +84,7 @@ async def test_moving_selects_a_dataset_for_the_single_chart(
 ) -> None:
     app = app_showing(snapshot, now)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("j", "down")
+        await pilot.press("2", "j", "down")
         await settled(pilot)
         assert "▸ DocVQA" in screen_text(app) and "┌─ DocVQA ─" in screen_text(app)
         await pilot.press("k")
@@ -133,7 +107,7 @@ async def test_a_click_on_its_name_opens_a_tab(snapshot: Snapshot, now: float) -
         assert app.tab == "latency"
         await pilot.press("shift+tab")
         assert app.tab == "gpus"
-        await pilot.press("tab", "tab", "tab")
+        await pilot.press(*["tab"] * (len(TABS) - 1))
         assert app.tab == "trajectories"
 
 
@@ -165,7 +139,7 @@ async def test_only_the_visible_tab_draws(snapshot: Snapshot, now: float) -> Non
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
         assert app.query_one("#timeline", Painted).painted_text() == ""
-        await pilot.press("2")
+        await pilot.press("3")
         await settled(pilot)
         assert "cuda:0" in app.query_one("#timeline", Painted).painted_text()
 
@@ -175,6 +149,7 @@ async def test_a_new_value_repaints_only_the_lines_that_differ(
 ) -> None:
     app = app_showing(snapshot, now)
     async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
         await settled(pilot)
         chart = app.query_one("#macro-chart", Painted)
         asked: list[int] = []
@@ -199,25 +174,30 @@ async def test_help_lists_every_action_and_closes(snapshot: Snapshot, now: float
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("question_mark")
         text = await settled(pilot)
-        assert all(action.description in text for action in ACTIONS)
+        assert all(a.description in text for a in ACTIONS if a.id not in ("search",))
         await pilot.press("escape")
         await settled(pilot)
         assert "macro mean" in screen_text(app)
 
 
 def test_the_table_of_actions_has_no_key_twice_and_no_action_that_is_missing() -> None:
-    keys = [key for action in ACTIONS for key in action.keys]
-    assert len(keys) == len(set(keys))
-    for action in ACTIONS:
+    for tab in ["", *(key for key, _ in TABS)]:
+        keys = [key for action in TABLE if action.tab == tab for key in action.keys]
+        assert len(keys) == len(set(keys))
+    for action in TABLE:
         assert hasattr(Dashboard, f"action_{action.action.split('(')[0]}")
 
 
-async def test_t_changes_between_dark_and_light(snapshot: Snapshot, now: float) -> None:
+async def test_t_goes_through_dark_light_and_sixteen_colours(
+    snapshot: Snapshot, now: float
+) -> None:
     app = app_showing(snapshot, now)
     async with app.run_test(size=(80, 24)) as pilot:
         dark = app.theme
         await pilot.press("t")
         assert app.theme == LIGHT
+        await pilot.press("t")
+        assert app.theme == ANSI
         await pilot.press("t")
         assert app.theme == dark
 
@@ -260,10 +240,12 @@ async def test_nothing_there_yet_is_a_sentence_on_every_tab(
     app = app_showing(Snapshot(Source("/x/live.db", "waiting"), now), now)
     async with app.run_test(size=size) as pilot:
         for tab, sentence in (
+            ("overview", "waiting for the engine to create" if size[0] > 100 else "/x/live.db"),
             ("trajectories", "waiting for the"),
             ("gpus", "waiting for the first batch"),
             ("latency", "waiting for a checkpoint with"),
             ("correlation", "waiting for checkpoints"),
+            ("events", "nothing has happened yet"),
         ):
             app.tab = tab
             await settled(pilot)
@@ -315,6 +297,7 @@ async def test_a_hundred_datasets_and_one_checkpoint(tmp_path: Path, now: float)
     recorder.close()
     app = app_showing(read_snapshot(tmp_path / "run.db"), now)
     async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("2")
         await settled(pilot)
         assert "dataset-005" in screen_text(app) and "dataset-006" not in screen_text(app)
         await pilot.press("G")

@@ -106,7 +106,9 @@ def test_it_follows_a_live_run_resizes_and_gives_the_shell_back(
     db = recorder.writer.path
     recorder.add_checkpoint(100)
     terminal.start(db)
-    terminal.shows("waiting for the first checkpoint", "qwen-sft-3")
+    terminal.shows("waiting for a checkpoint", "qwen-sft-3")
+    terminal.type("2")
+    terminal.shows("waiting for the first checkpoint")
     assert terminal.is_alternate
     recorder.evaluate(100, "closed")
     (value,) = recorder.writer.query("SELECT value FROM scores WHERE dataset = 'macro'")[0][:1]
@@ -119,7 +121,7 @@ def test_it_follows_a_live_run_resizes_and_gives_the_shell_back(
     terminal.shows(f"closed {new:.3f}")
     terminal.resize(80, 24)
     terminal.shows("▸ macro mean")
-    terminal.type("2")
+    terminal.type("3")
     terminal.shows("time line")
     terminal.type("q")
     terminal.shows("rc=0", "database: ", "2 checkpoints done")
@@ -154,7 +156,7 @@ def test_a_missing_database_is_status_3_or_waited_for(terminal: Terminal, tmp_pa
     terminal.start(path, "wait")
     terminal.shows("waiting for the engine to create")
     recorder = recorded_run.Recorder(path)
-    terminal.shows("waiting for the first checkpoint")
+    terminal.shows("waiting for a checkpoint")
     recorder.close()
     terminal.type("q")
     terminal.shows("rc=0")
