@@ -257,6 +257,28 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherRun:
+    """A run that is not the one shown. ``file`` is empty for one of the same database.
+
+    ``ready_at`` holds, by step, when its checkpoint was whole. ``trouble`` says why a file has
+    nothing to show.
+    """
+
+    file: str
+    name: str
+    trajectories: tuple[Trajectory, ...] = ()
+    ready_at: tuple[tuple[int, float], ...] = ()
+    trouble: str = ""
+
+    def points(self, mode: Mode, dataset: str) -> tuple[Point, ...]:
+        """Return a trajectory's points, or none."""
+        for trajectory in self.trajectories:
+            if trajectory.mode == mode and trajectory.dataset == dataset:
+                return trajectory.points
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything the dashboard shows, as of ``read_at``.
 
@@ -279,6 +301,7 @@ class Snapshot:
     whole: tuple[Correlation, ...] = ()
     events: tuple[Event, ...] = ()
     loading: bool = False
+    other_runs: tuple[OtherRun, ...] = ()
 
     def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
         """Return a trajectory's points, or none."""

@@ -76,5 +76,5 @@ def pane_action(
 
 
 def bindings(more: Iterable[Action] = ()) -> list[BindingType]:
-    """Return the bindings of every action."""
-    return [binding for action in (*ACTIONS, *more) for binding in action.bindings()]
+    """Return the bindings of every action; a tab's own go before what all tabs do with the key."""
+    return [binding for action in (*more, *ACTIONS) for binding in action.bindings()]
