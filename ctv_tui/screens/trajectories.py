@@ -125,6 +125,7 @@ class Trajectories(Pane):
             LegendData(
                 view=self._view,
                 large=self._beside.display,
+                enter="large" if not self._large else "all charts" if self._roomy else "list",
                 place=place,
                 went_back_s=self._curves.went_back_s,
                 runs_to_overlay=bool(snapshot.other_runs),

@@ -64,7 +64,7 @@ def difference_range(values: Sequence[float], before: Range | None = None) -> Ra
     return -edge, edge
 
 
-_DIFFERENCES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_DIFFERENCES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 
 
 def time_unit_s(longest_s: float) -> float:

@@ -322,7 +322,7 @@ def values_of(point: Point | None) -> Line:
 
 def _signed(between: Point) -> Line:
     assert between.value is not None
-    return line(("  − gold ", "dim"), f"{between.value:+.3f}")
+    return line(("  vs gold ", "dim"), f"{between.value:+.3f}")
 
 
 def _instant(at: float) -> str:

@@ -44,7 +44,7 @@ def large_body(data: LargeData, width: int, height: int) -> list[Line]:
     rows = height - len(readout)
     strip: list[Line] = []
     if data.strip and rows >= 2 * _LEAST_PLOT_ROWS:
-        strip = _strip(data, width)
+        strip = _strip(data, width, _STRIP_ROWS if rows < 4 * _LEAST_PLOT_ROWS else 2 + _STRIP_ROWS)
         rows -= len(strip)
     plot = draw(
         data.series,
@@ -59,7 +59,7 @@ def large_body(data: LargeData, width: int, height: int) -> list[Line]:
     return [*plot, *strip, *readout]
 
 
-def _strip(data: LargeData, width: int) -> list[Line]:
+def _strip(data: LargeData, width: int, height: int) -> list[Line]:
     parts = [line((f"{one.role} − gold", one.role)) for one in reversed(data.strip)]
     head = line(" " * (_LABEL_WIDTH + 1), *joined(parts, "  "))
     rows = draw(
@@ -67,7 +67,7 @@ def _strip(data: LargeData, width: int) -> list[Line]:
         data.x,
         data.strip_y,
         width,
-        _STRIP_ROWS,
+        height,
         x_label=None,
         y_label=difference_label,
         label_width=_LABEL_WIDTH,

@@ -23,10 +23,14 @@ _MARKS: dict[Mode, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class LegendData:
-    """What the legend speaks of. ``place`` says which datasets of how many are on the page."""
+    """What the legend speaks of.
+
+    ``enter`` says what that key leads to, ``place`` which datasets of how many are on the page.
+    """
 
     view: View = field(default_factory=View)
     large: bool = False
+    enter: str = "large"
     place: str = ""
     went_back_s: float = 0.0
     runs_to_overlay: bool = False
@@ -82,11 +86,15 @@ def settings(data: LegendData, width: int) -> Line:
         other = run_name(view.others[0]) if view.others else "none"
     changed = _changed(data)
     keys: list[tuple[str, str, str]] = [
-        ("x", "axis: time" if view.axis == "time" else "axis: step", "axis"),
+        (
+            "x",
+            "axis: time since the first checkpoint" if view.axis == "time" else "axis: step",
+            "axis",
+        ),
         ("~", f"smooth: {smooth}", "smooth"),
         ("c o d", "hide", "hide"),
         ("C O D", "alone", "alone"),
-        ("enter", "small" if data.large else "large", "large"),
+        ("enter", data.enter, data.enter),
     ]
     if data.runs_to_overlay:
         keys.insert(4, ("r", f"overlay: {other}", "overlay"))
