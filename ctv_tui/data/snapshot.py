@@ -208,6 +208,54 @@ class LengthBin:
 
 
 @dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Seconds per item that half, 95 % and 99 % of a mode's items do not exceed (nearest rank)."""
+
+    mode: Mode
+    n: int
+    p50_s: float
+    p95_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkCounts:
+    """An evaluation's row of the view ``work``. ``forwards`` 0: nothing was counted.
+
+    Of closed and open forms that were answered together the prefill is counted with closed.
+    """
+
+    mode: Mode
+    forwards: int
+    prompt_tokens: int
+    processed_tokens: int
+    shared_tokens: int
+    row_steps: int
+    images_decoded: int
+    images_reused: int
+    padding_share: float | None
+    output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What closed saves against one way to answer open, or why that is not known.
+
+    ``share`` is 1 − closed seconds per item / open seconds per item, both over the items of one
+    checkpoint; negative if closed needs more. ``run`` names the run that answered open, if it is
+    not the one that is shown.
+    """
+
+    against: Literal["baseline", "own"]
+    share: float | None = None
+    closed_s: float | None = None
+    open_s: float | None = None
+    step: int | None = None
+    run: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyReport:
     """Latency of the latest checkpoint that has both closed and open results."""
 
@@ -215,6 +263,9 @@ class LatencyReport:
     rows: tuple[Latency, ...]
     lengths: tuple[LengthBin, ...]
     capped: float | None
+    percentiles: tuple[Percentiles, ...] = ()
+    work: tuple[WorkCounts, ...] = ()
+    limit: int | None = None
 
     def row(self, mode: Mode, dataset: str = MACRO) -> Latency | None:
         """Return one row."""
@@ -302,6 +353,7 @@ class Snapshot:
     events: tuple[Event, ...] = ()
     loading: bool = False
     other_runs: tuple[OtherRun, ...] = ()
+    savings: tuple[Saving, ...] = ()
 
     def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
         """Return a trajectory's points, or none."""

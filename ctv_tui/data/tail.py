@@ -15,6 +15,7 @@ from ctv_tui.data.lanes import Timelines
 from ctv_tui.data.latency import LatencyBook
 from ctv_tui.data.machine import Machine
 from ctv_tui.data.runs import OtherRuns
+from ctv_tui.data.savings import Savings
 from ctv_tui.data.scores import Events, Scores, Tracking
 from ctv_tui.data.snapshot import Engine, Health, Snapshot, Source
 from ctv_tui.data.work import Work, read_engine
@@ -39,6 +40,7 @@ class _RunState:
         self.timelines = Timelines()
         self.latency = LatencyBook()
         self.others = OtherRuns(compare)
+        self.savings = Savings(run_id, compare)
 
     def read(self, connection: sqlite3.Connection, now: float) -> bool:
         """Fold in what is new; return whether more is left to read."""
@@ -53,7 +55,10 @@ class _RunState:
                 self.latency.read(connection, self.work),
             ]
         )
-        return more or self.others.read(connection, self.run_id)
+        if more:
+            return True
+        self.savings.read(connection, self.work, self.latency.report)
+        return self.others.read(connection, self.run_id)
 
 
 class Tail:
@@ -243,6 +248,7 @@ class Tail:
             events=state.events.latest,
             loading=self._loading,
             other_runs=state.others.runs,
+            savings=state.savings.savings,
         )
 
 

@@ -23,6 +23,7 @@ from ctv_engine.store.rows import (
     PredictionRow,
     SampleRow,
     SpanRow,
+    WorkRow,
 )
 from ctv_engine.store.writer import Writer
 
@@ -176,7 +177,7 @@ class Recorder:
                 start += length
         self.clock.now = max(self.clock.now, start)
         with self.at() as writer:
-            writer.add_results(rows, spans)
+            writer.add_results(rows, spans, {key: work_of(rows, mode)})
         return start
 
     def _prediction(
@@ -277,6 +278,20 @@ class Recorder:
 
     def close(self) -> None:
         self.writer.close()
+
+
+def work_of(rows: Sequence[PredictionRow], mode: Mode) -> WorkRow:
+    """A batch without sharing: prompts of 310 tokens padded to 320, every picture once."""
+    written = [row.output_tokens or 1 for row in rows]
+    closed = mode == "closed"
+    return WorkRow(
+        forwards=1 if closed else max(written),
+        prompt_tokens=310 * len(rows),
+        processed_tokens=320 * len(rows),
+        row_steps=0 if closed else sum(written) - len(rows),
+        images_decoded=len(rows) if closed else 0,
+        images_reused=0 if closed else len(rows),
+    )
 
 
 def correlation_row(
