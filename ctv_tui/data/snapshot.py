@@ -296,6 +296,31 @@ class Correlation:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """How one series follows gold on one dataset, and how steady it is by itself.
+
+    ``n`` checkpoints have complete scores of both. ``agreeing`` of ``pairs`` checkpoint pairs,
+    those that gold tells apart, are ordered as gold orders them. ``noise`` is the standard
+    deviation of the change from one checkpoint to the next, ``monotonicity`` Spearman's
+    coefficient with the step. None: too few points. Of gold itself there are only these last two.
+    """
+
+    mode: Mode
+    dataset: str
+    n: int
+    spearman: float | None
+    agreeing: int
+    pairs: int
+    noise: float | None
+    monotonicity: float | None
+
+    @property
+    def decision_accuracy(self) -> float | None:
+        """Share of the pairs that are ordered as gold orders them."""
+        return self.agreeing / self.pairs if self.pairs else None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something the engine said."""
 
@@ -354,6 +379,8 @@ class Snapshot:
     loading: bool = False
     other_runs: tuple[OtherRun, ...] = ()
     savings: tuple[Saving, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    rolling_scopes: tuple[tuple[Correlation, ...], ...] = ()
 
     def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
         """Return a trajectory's points, or none."""
@@ -380,6 +407,14 @@ class Snapshot:
         closed = {e.checkpoint_id for e in self.evaluations if (e.mode, e.state) == _CLOSED_DONE}
         waiting = (c for c in self.checkpoints if c.state in ("ready", "scoring"))
         return sum(1 for c in waiting if c.id not in closed)
+
+    def track(self, mode: Mode, dataset: str = MACRO) -> Track | None:
+        """Return how a series follows gold on a dataset."""
+        return next((t for t in self.tracks if t.mode == mode and t.dataset == dataset), None)
+
+    def rolling_of(self, scope: str) -> tuple[Correlation, ...]:
+        """Return both proxies' rolling correlations of a scope, ordered by step."""
+        return next((rows for rows in self.rolling_scopes if rows[0].scope == scope), ())
 
     def correlation(self, proxy: Mode, scope: str = MACRO) -> Correlation | None:
         """Return a proxy's whole-run correlation with gold."""

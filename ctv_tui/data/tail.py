@@ -18,6 +18,7 @@ from ctv_tui.data.runs import OtherRuns
 from ctv_tui.data.savings import Savings
 from ctv_tui.data.scores import Events, Scores, Tracking
 from ctv_tui.data.snapshot import Engine, Health, Snapshot, Source
+from ctv_tui.data.tracks import Tracks
 from ctv_tui.data.work import Work, read_engine
 
 POLL_S = 0.25
@@ -35,6 +36,7 @@ class _RunState:
         self.work = Work(run_id)
         self.scores = Scores()
         self.tracking = Tracking(run_id)
+        self.tracks = Tracks()
         self.events = Events(run_id)
         self.machine = Machine(run_id)
         self.timelines = Timelines()
@@ -57,6 +59,7 @@ class _RunState:
         )
         if more:
             return True
+        self.tracks.update(self.scores.trajectories)
         self.savings.read(connection, self.work, self.latency.report)
         return self.others.read(connection, self.run_id)
 
@@ -249,6 +252,8 @@ class Tail:
             loading=self._loading,
             other_runs=state.others.runs,
             savings=state.savings.savings,
+            tracks=state.tracks.tracks,
+            rolling_scopes=state.tracking.rolling_scopes,
         )
 
 

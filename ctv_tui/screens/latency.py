@@ -71,7 +71,9 @@ class LatencyPane(Pane):
         self._work.display = room >= _LEAST_HISTOGRAM_ROWS
         if not self._work.display:
             room += WorkTable.ROWS
-        self._bars.styles.height = max(3, min(room, self._bars.rows_wanted))
+        wanted = self._bars.rows_wanted
+        # Closed and open of a dataset stand together, so an odd row would stay empty.
+        self._bars.styles.height = wanted if room >= wanted else max(3, room - (room - 3) % 2)
 
     def move(self, by: int) -> None:
         """Scroll the bars."""

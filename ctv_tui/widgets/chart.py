@@ -14,7 +14,11 @@ from ctv_tui.widgets.series import Series
 
 @dataclass(frozen=True, slots=True)
 class ChartData:
-    """Everything a chart shows. Without a known point it says ``empty`` instead."""
+    """Everything a chart shows. Without a known point it says ``empty`` instead.
+
+    ``counts`` are x and n of the points, for charts that say n under them, ``foot`` a line for
+    those that say something else.
+    """
 
     title: Line
     rights: tuple[Line, ...] = ()
@@ -24,6 +28,8 @@ class ChartData:
     empty: str = "nothing yet"
     x_label: Label = step_label
     cursor: float | None = None
+    counts: tuple[tuple[float, int], ...] = ()
+    foot: Line = ()
 
     @property
     def has_points(self) -> bool:

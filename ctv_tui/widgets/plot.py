@@ -20,6 +20,7 @@ from ctv_tui.widgets.axes import Range, score_label, step_label, ticks
 from ctv_tui.widgets.lines import Line, Piece
 from ctv_tui.widgets.series import (
     MARKS,
+    UNJOINED,
     Dot,
     Series,
     along,
@@ -101,7 +102,7 @@ def _signals(
         return
     if series.shape == "diamonds":
         known = spaced([d for d in dots if is_known(d)], x, columns)
-    elif series.shape == "marks":
+    elif series.shape in UNJOINED:
         known = [d for d in dots if is_known(d)]
     else:
         marker = _plotext().marker("braille" if series.shape == "solid" else "·", pixel)

@@ -70,10 +70,12 @@ def own_sentence(saving: Saving, report: LatencyReport, partial: Line, width: in
     by = f"{safe(saving.run)}'s open" if saving.run else "open"
     head = line(" ", (f"closed is {saving_words(share)} than {by}", "strong"))
     numbers = _seconds(closed_s, open_s)
+    long = line((f", this engine's own best open mode{_noted(saving)}", "dim"))
     notes = line((f"; both batched{_noted(saving)}", "dim"))
     return first_that_fits(
         width,
         (
+            (*head, *numbers, *long, *partial),
             (*head, *numbers, *notes, *partial),
             (*head, *numbers, *partial),
             (*head, *numbers),

@@ -11,8 +11,11 @@ from typing import Literal, NamedTuple
 from ctv_tui.theme import Role
 from ctv_tui.widgets.axes import Range
 
-Shape = Literal["solid", "dotted", "diamonds", "band", "dashed", "plus", "marks"]
-"""``dashed`` and ``plus`` are for another run's lines and gold; ``marks`` are not joined."""
+Shape = Literal[
+    "solid", "dotted", "diamonds", "band", "dashed", "plus", "discs", "crosses", "last disc",
+    "last cross",
+]  # fmt: skip
+"""``dashed`` and ``plus`` are another run's lines and gold; what comes after them is not joined."""
 
 
 class Dot(NamedTuple):
@@ -43,11 +46,16 @@ class Series:
 MARKS: dict[Shape, tuple[str, str]] = {
     "solid": ("●", "○"),
     "dotted": ("•", "○"),
-    "marks": ("•", "○"),
+    "discs": ("●", "○"),
+    "crosses": ("×", "×"),
+    "last disc": ("◉", "◉"),
+    "last cross": ("⊗", "⊗"),
     "diamonds": ("◆", "◇"),
     "plus": ("+", "+"),
 }
 """The sign of a point, and of one that is hollow."""
+
+UNJOINED: frozenset[Shape] = frozenset({"discs", "crosses", "last disc", "last cross"})
 
 
 def is_known(dot: Dot) -> bool:

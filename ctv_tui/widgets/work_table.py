@@ -88,17 +88,24 @@ class WorkTable(Painted):
             return framed(body, width, height, title=title)
         body = work_rows(self._report, width - 2)
         long = line(("decoded, reused: pictures · tokens: written · padding of prefills", "dim"))
-        short = line(("decoded, reused: pictures", "dim"))
+        short = line(("tokens: written · padding of prefills", "dim"))
+        rights = [long, short] if len(columns_for(width - 2)) == len(_COLUMNS) else [short]
         if not self._report.work:
-            long = short = line(("work was not counted", "dim"))
-        return framed(body, width, height, title=title, rights=[long, short])
+            rights = [line(("work was not counted", "dim"))]
+        return framed(body, width, height, title=title, rights=rights)
+
+
+def columns_for(width: int) -> list[_Column]:
+    """Return the columns that there is room for."""
+    columns = list(_COLUMNS)
+    while columns and sum(column.width for column in columns) > width - 9:
+        columns.remove(max(columns, key=lambda column: column.rank))
+    return columns
 
 
 def work_rows(report: LatencyReport, width: int) -> list[Line]:
     """Return the table's head and a row per mode, with the columns that there is room for."""
-    columns = list(_COLUMNS)
-    while sum(column.width for column in columns) > width - 9:
-        columns.remove(max(columns, key=lambda column: column.rank))
+    columns = columns_for(width)
     head = line(" " * 8, *((pad(c.head, c.width, right=True), "dim") for c in columns))
     rows = [head]
     for mode in _MODES:

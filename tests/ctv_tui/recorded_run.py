@@ -223,6 +223,14 @@ class Recorder:
                 ys = [self.values["gold", s] for s in chosen]
                 rows.append(correlation_row(proxy, "macro", window, step, xs, ys))
             for dataset in self.datasets:
+                xs, ys = self._values(proxy, dataset), self._values("gold", dataset)
+                window = [s for s in known if s in xs and s in ys][-WINDOW:]
+                rows.append(
+                    correlation_row(
+                        proxy, f"dataset:{dataset}", WINDOW, step,
+                        [xs[s] for s in window], [ys[s] for s in window],
+                    )
+                )  # fmt: skip
                 n = len(known)
                 rows.append(
                     CorrelationRow(
@@ -240,6 +248,15 @@ class Recorder:
                 )
         with self.at() as writer:
             writer.add_correlations(self.run_id, rows)
+
+    def _values(self, mode: str, dataset: str) -> dict[int, float]:
+        """The scores of a dataset's own metric by step."""
+        found = self.writer.query(
+            "SELECT step, value FROM trajectory WHERE run_id = ? AND mode = ? AND dataset = ?"
+            " AND metric = ? AND value IS NOT NULL",
+            self.run_id, mode, dataset, "accuracy" if mode == "closed" else "score",
+        )  # fmt: skip
+        return dict(found)
 
     def sample(self, seconds: int = 60) -> None:
         """Write one reading a second of both GPUs, ending now."""
@@ -306,6 +323,9 @@ def correlation_row(
     sxy = math.fsum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True))
     sxx = math.fsum((x - mx) ** 2 for x in xs)
     syy = math.fsum((y - my) ** 2 for y in ys)
+    if not sxx * syy:
+        reason = "a series does not vary"
+        return CorrelationRow(proxy, scope, "pearson", window, step, None, None, None, n, reason)  # type: ignore[arg-type]
     r = max(-0.999, min(0.999, sxy / math.sqrt(sxx * syy)))
     low = high = None
     if n > 3:
