@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -273,8 +273,16 @@ class Dashboard(App[None]):
         return self._newest
 
 
-def run_dashboard(db: Path, *, theme: str | None = None, wait_for_db: bool = False) -> int:
+def run_dashboard(
+    db: Path,
+    *,
+    theme: str | None = None,
+    wait_for_db: bool = False,
+    compare: Sequence[Path] = (),
+) -> int:
     """Show the dashboard until it's left; return the exit status.
+
+    ``compare`` are more databases, whose runs can be laid over the one that is shown.
 
     0: left by the user; 1: crashed; 3: no database (unless ``wait_for_db``); 143: SIGTERM; 129:
     SIGHUP or the terminal is gone.
@@ -282,7 +290,7 @@ def run_dashboard(db: Path, *, theme: str | None = None, wait_for_db: bool = Fal
     if not wait_for_db and not db.is_file():
         print(f"{safe(str(db))}: no such database", file=sys.stderr)
         return EXIT_NO_DATABASE
-    app = Dashboard(lambda stop: follow(db, stop), theme=theme)
+    app = Dashboard(lambda stop: follow(db, stop, compare=compare), theme=theme)
     app.run()
     status = app.return_code or 0
     if status in (0, 128 + signal.SIGTERM) and app.newest is not None:

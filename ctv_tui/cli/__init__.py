@@ -87,9 +87,23 @@ from ctv_tui.cli.options import db_option  # noqa: E402  (needs nothing of the a
     show_envvar=True,
     help="Colours of the dashboard.",
 )
+@click.option(
+    "--compare",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    envvar="CTV_TUI_COMPARE",
+    show_envvar=True,
+    help="Another database, to lay its runs over this one's and to compare costs with; repeatable.",
+)
 @click.pass_context
 def cli(
-    ctx: click.Context, db: str, once: bool, as_json: bool, follow: bool, theme: str | None
+    ctx: click.Context,
+    db: str,
+    once: bool,
+    as_json: bool,
+    follow: bool,
+    theme: str | None,
+    compare: tuple[str, ...],
 ) -> None:
     """Watch a training run being validated: closed task, open task and gold standard.
 
@@ -99,4 +113,4 @@ def cli(
         return
     from ctv_tui.cli.dashboard import show
 
-    ctx.exit(show(db, once=once, as_json=as_json, follow=follow, theme=theme))
+    ctx.exit(show(db, once=once, as_json=as_json, follow=follow, theme=theme, compare=compare))

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,7 +25,15 @@ def is_interactive() -> bool:
     )
 
 
-def show(db: str, *, once: bool, as_json: bool, follow: bool, theme: str | None) -> int:
+def show(
+    db: str,
+    *,
+    once: bool,
+    as_json: bool,
+    follow: bool,
+    theme: str | None,
+    compare: Sequence[str] = (),
+) -> int:
     """Show a database in the way that was asked for; return the exit status.
 
     Raises:
@@ -33,8 +42,9 @@ def show(db: str, *, once: bool, as_json: bool, follow: bool, theme: str | None)
     path = Path(db)
     if not (once or as_json or follow):
         if is_interactive():
-            check(path)
-            return open_dashboard(path, theme)
+            for file in (path, *map(Path, compare)):
+                check(file)
+            return open_dashboard(path, theme, [Path(file) for file in compare])
         click.echo("not a terminal: printing the table of --once (see --json, --follow)", err=True)
     if follow:
         check(path)
@@ -53,11 +63,11 @@ def check(path: Path) -> None:
         raise CommandError(str(error), EXIT_NO_DATABASE) from error
 
 
-def open_dashboard(path: Path, theme: str | None) -> int:
+def open_dashboard(path: Path, theme: str | None, compare: Sequence[Path] = ()) -> int:
     """Open the full-screen dashboard; return its exit status."""
     from ctv_tui.app import run_dashboard
 
-    return run_dashboard(path, theme=theme)
+    return run_dashboard(path, theme=theme, compare=compare)
 
 
 def print_once(path: Path, *, as_json: bool = False) -> None:

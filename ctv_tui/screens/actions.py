@@ -12,13 +12,14 @@ _PRIORITY = ("ctrl+c", "ctrl+p", "tab", "shift+tab")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action of the app: Textual's action string, the keys, what it does, and help's words."""
+    """An action of the app: Textual's action string, the keys, and what help and footer call it."""
 
     id: str
     action: str
     keys: tuple[str, ...]
     shown_keys: str
     description: str
+    footer: str = ""
 
     def bindings(self) -> list[BindingType]:
         """Return Textual's bindings. A letter has no priority: it may be text that is typed."""
@@ -66,13 +67,20 @@ ACTIONS: tuple[Action, ...] = (
 
 
 def pane_action(
-    name: str, keys: tuple[str, ...], shown_keys: str, description: str, *, tab: str
+    name: str,
+    keys: tuple[str, ...],
+    shown_keys: str,
+    description: str,
+    *,
+    tab: str,
+    footer: str = "",
 ) -> Action:
     """Return an action of one tab: it calls ``do_NAME`` of the tab while that is the visible one.
 
     Several tabs may use the same key.
     """
-    return Action(f"{tab}.{name}", f"pane('{tab}', '{name}')", keys, shown_keys, description)
+    action = f"pane('{tab}', '{name}')"
+    return Action(f"{tab}.{name}", action, keys, shown_keys, description, footer)
 
 
 def bindings(more: Iterable[Action] = ()) -> list[BindingType]:

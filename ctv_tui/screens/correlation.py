@@ -31,21 +31,23 @@ from ctv_tui.widgets.tracking import (
 )
 
 _SIDE_BY_SIDE = 100
-_VERDICT_ROWS = 2
+
+
+def _action(
+    name: str, keys: tuple[str, ...], shown: str, description: str, footer: str = ""
+) -> Action:
+    return pane_action(name, keys, shown, description, tab="correlation", footer=footer)
 
 
 class CorrelationPane(Pane):
     """A verdict in words, three charts of the selected scope, a table of all scopes."""
 
-    ACTIONS: ClassVar[tuple[Action, ...]] = tuple(
-        pane_action(*one, tab="correlation")
-        for one in (
-            ("right", ("right", "l"), "→ l", "next chart"),
-            ("left", ("left", "h"), "← h", "previous chart"),
-            ("large", ("enter",), "enter", "the chart alone, and back"),
-            ("back", ("escape",), "esc", "back to charts and table"),
-            ("turn", ("v",), "v", "the table's other columns"),
-        )
+    ACTIONS: ClassVar[tuple[Action, ...]] = (
+        _action("right", ("right", "l"), "→ l", "next chart", "chart"),
+        _action("left", ("left", "h"), "← h", "previous chart"),
+        _action("large", ("enter",), "enter", "the chart alone, and back", "alone"),
+        _action("back", ("escape",), "esc", "back to charts and table"),
+        _action("turn", ("v",), "v", "the table's other columns", "columns"),
     )
 
     def __init__(self, *, id: str) -> None:
@@ -110,7 +112,7 @@ class CorrelationPane(Pane):
         for number, chart in enumerate(self._charts):
             chart.display = not self._one or number == self._chart
         self._table.display = not self._alone
-        room = (self.size.height - _VERDICT_ROWS) // 2
+        room = (self.size.height - 1) // 2
         if room > 0:
             self._table.styles.height = min(room, self._table.rows_wanted)
 

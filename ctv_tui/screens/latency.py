@@ -20,7 +20,14 @@ class LatencyPane(Pane):
     """Two sentences, the bars, the histogram, the table of work; one part alone on demand."""
 
     ACTIONS: ClassVar[tuple[Action, ...]] = (
-        pane_action("large", ("enter",), "enter", "one part alone, then the next", tab="latency"),
+        pane_action(
+            "large",
+            ("enter",),
+            "enter",
+            "one part alone, then the next",
+            tab="latency",
+            footer="one part",
+        ),
         pane_action("back", ("escape",), "esc", "back to all parts", tab="latency"),
     )
 

@@ -185,6 +185,11 @@ class Trajectories(Pane):
             self._selected = max(0, min(last, index))
             self.update_view()
 
+    def on_dataset_list_chosen(self, message: DatasetList.Chosen) -> None:
+        """Select the dataset that was clicked."""
+        message.stop()
+        self.select(message.index)
+
     def _set(self, view: View) -> None:
         self._view = view
         self.update_view()
