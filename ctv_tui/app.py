@@ -420,7 +420,9 @@ def run_dashboard(
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     app = with_keys(table)(
-        lambda stop: follow(db, stop), preferences=preferences, complaints=complaints
+        lambda stop: follow(db, stop, compare=preferences.compare),
+        preferences=preferences,
+        complaints=complaints,
     )
     app.run()
     status = app.return_code or 0

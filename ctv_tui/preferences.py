@@ -20,3 +20,5 @@ class Preferences:
     ascii_only: bool = False
     save_dir: Path | None = None
     keys: Path | None = None
+    compare: tuple[Path, ...] = ()
+    """More databases, whose runs can be laid over the one that is shown."""

@@ -82,6 +82,14 @@ from ctv_tui.cli.options import dashboard_options, db_option, preferences  # noq
     help="Print again after every change, until the engine ends.",
 )
 @dashboard_options
+@click.option(
+    "--compare",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    envvar="CTV_TUI_COMPARE",
+    show_envvar=True,
+    help="Another database, to lay its runs over this one's and to compare costs with; repeatable.",
+)
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -92,6 +100,7 @@ def cli(
     theme: str | None,
     ascii_only: bool,
     save_dir: str | None,
+    compare: tuple[str, ...],
 ) -> None:
     """Watch a training run being validated: closed task, open task and gold standard.
 
@@ -101,5 +110,5 @@ def cli(
         return
     from ctv_tui.cli.dashboard import show
 
-    chosen = preferences(theme, ascii_only, save_dir)
+    chosen = preferences(theme, ascii_only, save_dir, compare)
     ctx.exit(show(db, once=once, as_json=as_json, follow=follow, preferences=chosen))

@@ -42,7 +42,8 @@ def show(db: str, *, once: bool, as_json: bool, follow: bool, preferences: Prefe
     path = Path(db)
     if not (once or as_json or follow):
         if is_interactive():
-            check(path)
+            for file in (path, *preferences.compare):
+                check(file)
             return open_dashboard(path, preferences)
         click.echo("not a terminal: printing the table of --once (see --json, --follow)", err=True)
     if follow:

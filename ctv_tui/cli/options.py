@@ -161,11 +161,14 @@ def dashboard_options(command: F) -> F:
     return _decorated(command, _DASHBOARD_OPTIONS)
 
 
-def preferences(theme: Any, ascii_only: bool, save_dir: str | None) -> Preferences:
+def preferences(
+    theme: Any, ascii_only: bool, save_dir: str | None, compare: Sequence[str] = ()
+) -> Preferences:
     """Return the dashboard's options as one value."""
     from ctv_tui.preferences import Preferences
 
-    return Preferences(theme, ascii_only, Path(save_dir) if save_dir else None)
+    folder = Path(save_dir) if save_dir else None
+    return Preferences(theme, ascii_only, folder, compare=tuple(map(Path, compare)))
 
 
 def model_options(command: F) -> F:

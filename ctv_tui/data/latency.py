@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -9,7 +10,14 @@ from dataclasses import dataclass, field
 
 from ctv_engine.store.rows import MACRO, Mode
 from ctv_tui.data.scores import ROWS_PER_TICK
-from ctv_tui.data.snapshot import Evaluation, Latency, LatencyReport, LengthBin
+from ctv_tui.data.snapshot import (
+    Evaluation,
+    Latency,
+    LatencyReport,
+    LengthBin,
+    Percentiles,
+    WorkCounts,
+)
 from ctv_tui.data.work import Work
 
 
@@ -26,14 +34,16 @@ class _Sums:
     tokens: int = 0
 
     def add(self, row: sqlite3.Row) -> None:
-        self.n += row["n"]
-        self.prefill_n += row["prefill_n"]
-        self.prefill_s += row["prefill_s"] or 0.0
-        self.decode_n += row["decode_n"]
-        self.decode_s += row["decode_s"] or 0.0
+        self.n += 1
+        if row["prefill_s"] is not None:
+            self.prefill_n += 1
+            self.prefill_s += row["prefill_s"]
+        if row["decode_s"] is not None:
+            self.decode_n += 1
+            self.decode_s += row["decode_s"]
         if row["output_tokens"] is not None:
-            self.tokens_n += row["n"]
-            self.tokens += row["n"] * row["output_tokens"]
+            self.tokens_n += 1
+            self.tokens += row["output_tokens"]
 
     def latency(self, dataset: str, mode: Mode) -> Latency:
         return Latency(
@@ -48,40 +58,42 @@ class _Sums:
 
 @dataclass(slots=True)
 class _Book:
-    """What is known of one pair of evaluations."""
+    """What is known of one pair of evaluations. ``seconds`` are those of every item, by mode."""
 
     modes: dict[int, Mode]
     step: int
     sums: dict[tuple[Mode, str], _Sums] = field(default_factory=lambda: defaultdict(_Sums))
+    seconds: dict[Mode, list[float]] = field(default_factory=lambda: defaultdict(list))
     lengths: Counter[int] = field(default_factory=Counter)
     capped: int = 0
+    limit: int | None = None
+    work: tuple[WorkCounts, ...] = ()
 
     def add(self, rows: Iterable[sqlite3.Row]) -> None:
         for row in rows:
             mode = self.modes[row["evaluation_id"]]
             self.sums[mode, row["dataset"]].add(row)
             self.sums[mode, MACRO].add(row)
-            if mode == "open" and row["output_tokens"] is not None:
-                self.lengths[row["output_tokens"]] += row["n"]
-                self.capped += row["n"] * (row["capped"] or 0)
+            if row["prefill_s"] is not None:
+                self.seconds[mode].append(row["prefill_s"] + (row["decode_s"] or 0.0))
+            tokens = row["output_tokens"]
+            if mode == "open" and tokens is not None:
+                self.lengths[tokens] += 1
+                if row["capped"]:
+                    self.capped += 1
+                    self.limit = max(tokens, self.limit or 0)
 
 
-_VALUES = (
-    "p.evaluation_id, i.dataset, p.output_tokens, p.finish_reason = 'length' AS capped,"
-    " {count} AS n, {has}(p.prefill_s{absent}) AS prefill_n, {sum}(p.prefill_s) AS prefill_s,"
-    " {has}(p.decode_s{absent}) AS decode_n, {sum}(p.decode_s) AS decode_s"
-    " FROM predictions p JOIN items i ON i.id = p.item_id WHERE p.status = 'ok'"
-)
-_GROUPED = (
-    "SELECT "
-    + _VALUES.format(count="count(*)", has="count", absent="", sum="sum")
-    + " AND p.evaluation_id IN (?, ?) AND p.id <= ? GROUP BY 1, 2, 3, 4"
-)
 # The plus keeps the planner on the row id, so that a tick reads what is new and nothing else.
 _NEW = (
-    "SELECT p.id, "
-    + _VALUES.format(count="1", has="", absent=" IS NOT NULL", sum="")
-    + " AND p.id > ? AND +p.evaluation_id IN (?, ?) ORDER BY p.id LIMIT ?"
+    "SELECT p.id, p.evaluation_id, i.dataset, p.output_tokens,"
+    " p.finish_reason = 'length' AS capped, p.prefill_s, p.decode_s"
+    " FROM predictions p JOIN items i ON i.id = p.item_id"
+    " WHERE p.status = 'ok' AND p.id > ? AND +p.evaluation_id IN (?, ?) ORDER BY p.id LIMIT ?"
+)
+_WORK = (
+    "SELECT mode, forwards, prompt_tokens, processed_tokens, shared_tokens, row_steps,"
+    " images_decoded, images_reused, padding_share FROM work WHERE evaluation_id IN (?, ?)"
 )
 
 
@@ -91,6 +103,7 @@ class LatencyBook:
     def __init__(self) -> None:
         self._cursor = 0
         self._book: _Book | None = None
+        self._counts_work: bool | None = None
         self.report: LatencyReport | None = None
 
     def read(self, connection: sqlite3.Connection, work: Work) -> bool:
@@ -102,16 +115,47 @@ class LatencyBook:
         ids = (pair[0].id, pair[1].id)
         if self._book is None or set(self._book.modes) != set(ids):
             self._book = _Book({e.id: e.mode for e in pair}, pair[0].step)
-            self._cursor = connection.execute("SELECT max(id) FROM predictions").fetchone()[0] or 0
-            self._book.add(connection.execute(_GROUPED, (*ids, self._cursor)).fetchall())
-            self.report = _report(self._book, work.datasets)
-            return False
+            first = connection.execute(
+                "SELECT min(id) FROM predictions WHERE evaluation_id IN (?, ?)", ids
+            ).fetchone()[0]
+            self._cursor = (first or 1) - 1
         rows = connection.execute(_NEW, (self._cursor, *ids, ROWS_PER_TICK)).fetchall()
-        if rows:
+        more = len(rows) == ROWS_PER_TICK
+        self._book.add(rows)
+        if more:
             self._cursor = rows[-1]["id"]
-            self._book.add(rows)
+        else:
+            newest = connection.execute("SELECT max(id) FROM predictions").fetchone()[0]
+            self._cursor = newest or 0
+        counts = self._read_work(connection, ids)
+        built = self.report is not None and self.report.step == self._book.step
+        if (rows and not more) or not built or counts != self._book.work:
+            self._book.work = counts
             self.report = _report(self._book, work.datasets)
-        return len(rows) == ROWS_PER_TICK
+        return more
+
+    def _read_work(
+        self, connection: sqlite3.Connection, ids: tuple[int, int]
+    ) -> tuple[WorkCounts, ...]:
+        """Read the counts of work; a file from before they were kept has none."""
+        if self._counts_work is None:
+            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'work'").fetchone()
+            self._counts_work = found is not None
+        if not self._counts_work:
+            return ()
+        assert self._book is not None
+        rows = connection.execute(_WORK, ids).fetchall()
+        return tuple(
+            WorkCounts(*(*row, self._written(row["mode"])))
+            for row in sorted(rows, key=lambda row: str(row["mode"]))
+            if row["forwards"] or row["images_decoded"] or row["images_reused"]
+        )
+
+    def _written(self, mode: Mode) -> int | None:
+        """Return the tokens written so far; the view's own sum would read every row again."""
+        assert self._book is not None
+        sums = self._book.sums.get((mode, MACRO))
+        return sums.tokens if sums is not None and sums.tokens_n else None
 
 
 def _latest_pair(
@@ -143,7 +187,23 @@ def _report(book: _Book, datasets: tuple[str, ...]) -> LatencyReport:
         ),
         lengths=_bins(book.lengths),
         capped=book.capped / answers if answers else None,
+        percentiles=tuple(
+            _percentiles(mode, book.seconds[mode]) for mode in modes if book.seconds.get(mode)
+        ),
+        work=book.work,
+        limit=book.limit,
     )
+
+
+def _percentiles(mode: Mode, seconds: list[float]) -> Percentiles:
+    """Return the nearest ranks: the smallest value that so large a share does not exceed.
+
+    The list is sorted in place: at the next call only what was added is out of order.
+    """
+    seconds.sort()
+    count = len(seconds)
+    p50, p95, p99 = (seconds[math.ceil(share * count / 100) - 1] for share in (50, 95, 99))
+    return Percentiles(mode, count, p50, p95, p99)
 
 
 def _bins(lengths: Counter[int]) -> tuple[LengthBin, ...]:

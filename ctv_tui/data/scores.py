@@ -86,14 +86,16 @@ class Scores:
 
 
 class Tracking:
-    """Pearson's r of both proxies with gold: rolling for the macro mean, whole run per scope."""
+    """Pearson's r of both proxies with gold: rolling and over the whole run, per scope."""
 
     def __init__(self, run_id: int) -> None:
         self._run_id = run_id
         self._cursor = 0
-        self._rolling: dict[tuple[Mode, int], dict[int, Correlation]] = defaultdict(dict)
+        self._rows: dict[tuple[str, Mode, int], dict[int, Correlation]] = defaultdict(dict)
         self._whole: dict[tuple[Mode, str], Correlation] = {}
+        self._built: dict[str, tuple[Correlation, ...]] = {}
         self.rolling: tuple[Correlation, ...] = ()
+        self.rolling_scopes: tuple[tuple[Correlation, ...], ...] = ()
         self.whole: tuple[Correlation, ...] = ()
 
     def read(self, connection: sqlite3.Connection) -> bool:
@@ -103,6 +105,7 @@ class Tracking:
             " WHERE id > ? AND run_id = ? AND method = 'pearson' ORDER BY id LIMIT ?",
             (self._cursor, self._run_id, ROWS_PER_TICK),
         ).fetchall()
+        changed: set[str] = set()
         for row in rows:
             self._cursor = row["id"]
             new = Correlation(*tuple(row)[1:])
@@ -110,21 +113,30 @@ class Tracking:
                 known = self._whole.get((new.proxy, new.scope))
                 if known is None or known.step <= new.step:
                     self._whole[new.proxy, new.scope] = new
-            elif new.scope == MACRO:
-                self._rolling[new.proxy, new.window][new.step] = new
+            else:
+                self._rows[new.scope, new.proxy, new.window][new.step] = new
+                changed.add(new.scope)
         if rows:
-            widest = {proxy: 0 for proxy, _ in self._rolling}
-            for proxy, window in self._rolling:
-                widest[proxy] = max(widest[proxy], window)
-            self.rolling = tuple(
-                self._rolling[proxy, widest[proxy]][step]
-                for proxy in sorted(widest)
-                for step in sorted(self._rolling[proxy, widest[proxy]])
-            )
+            for scope in changed:
+                self._built[scope] = self._of(scope)
+            self.rolling_scopes = tuple(self._built.values())
+            self.rolling = self._built.get(MACRO, ())
             self.whole = tuple(
                 sorted(self._whole.values(), key=lambda c: (c.scope != MACRO, c.scope, c.proxy))
             )
         return len(rows) == ROWS_PER_TICK
+
+    def _of(self, scope: str) -> tuple[Correlation, ...]:
+        """Return a scope's rows in each proxy's widest window, ordered by proxy and step."""
+        widest: dict[Mode, int] = {}
+        for of_scope, proxy, window in self._rows:
+            if of_scope == scope:
+                widest[proxy] = max(window, widest.get(proxy, 0))
+        return tuple(
+            self._rows[scope, proxy, widest[proxy]][step]
+            for proxy in sorted(widest)
+            for step in sorted(self._rows[scope, proxy, widest[proxy]])
+        )
 
 
 class Events:

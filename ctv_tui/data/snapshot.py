@@ -208,6 +208,54 @@ class LengthBin:
 
 
 @dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Seconds per item that half, 95 % and 99 % of a mode's items do not exceed (nearest rank)."""
+
+    mode: Mode
+    n: int
+    p50_s: float
+    p95_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkCounts:
+    """An evaluation's row of the view ``work``. ``forwards`` 0: nothing was counted.
+
+    Of closed and open forms that were answered together the prefill is counted with closed.
+    """
+
+    mode: Mode
+    forwards: int
+    prompt_tokens: int
+    processed_tokens: int
+    shared_tokens: int
+    row_steps: int
+    images_decoded: int
+    images_reused: int
+    padding_share: float | None
+    output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What closed saves against one way to answer open, or why that is not known.
+
+    ``share`` is 1 − closed seconds per item / open seconds per item, both over the items of one
+    checkpoint; negative if closed needs more. ``run`` names the run that answered open, if it is
+    not the one that is shown.
+    """
+
+    against: Literal["baseline", "own"]
+    share: float | None = None
+    closed_s: float | None = None
+    open_s: float | None = None
+    step: int | None = None
+    run: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyReport:
     """Latency of the latest checkpoint that has both closed and open results."""
 
@@ -215,6 +263,9 @@ class LatencyReport:
     rows: tuple[Latency, ...]
     lengths: tuple[LengthBin, ...]
     capped: float | None
+    percentiles: tuple[Percentiles, ...] = ()
+    work: tuple[WorkCounts, ...] = ()
+    limit: int | None = None
 
     def row(self, mode: Mode, dataset: str = MACRO) -> Latency | None:
         """Return one row."""
@@ -245,6 +296,31 @@ class Correlation:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """How one series follows gold on one dataset, and how steady it is by itself.
+
+    ``n`` checkpoints have complete scores of both. ``agreeing`` of ``pairs`` checkpoint pairs,
+    those that gold tells apart, are ordered as gold orders them. ``noise`` is the standard
+    deviation of the change from one checkpoint to the next, ``monotonicity`` Spearman's
+    coefficient with the step. None: too few points. Of gold itself there are only these last two.
+    """
+
+    mode: Mode
+    dataset: str
+    n: int
+    spearman: float | None
+    agreeing: int
+    pairs: int
+    noise: float | None
+    monotonicity: float | None
+
+    @property
+    def decision_accuracy(self) -> float | None:
+        """Share of the pairs that are ordered as gold orders them."""
+        return self.agreeing / self.pairs if self.pairs else None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something the engine said."""
 
@@ -254,6 +330,28 @@ class Event:
     kind: str
     message: str
     step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRun:
+    """A run that is not the one shown. ``file`` is empty for one of the same database.
+
+    ``ready_at`` holds, by step, when its checkpoint was whole. ``trouble`` says why a file has
+    nothing to show.
+    """
+
+    file: str
+    name: str
+    trajectories: tuple[Trajectory, ...] = ()
+    ready_at: tuple[tuple[int, float], ...] = ()
+    trouble: str = ""
+
+    def points(self, mode: Mode, dataset: str) -> tuple[Point, ...]:
+        """Return a trajectory's points, or none."""
+        for trajectory in self.trajectories:
+            if trajectory.mode == mode and trajectory.dataset == dataset:
+                return trajectory.points
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +377,10 @@ class Snapshot:
     whole: tuple[Correlation, ...] = ()
     events: tuple[Event, ...] = ()
     loading: bool = False
+    other_runs: tuple[OtherRun, ...] = ()
+    savings: tuple[Saving, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    rolling_scopes: tuple[tuple[Correlation, ...], ...] = ()
 
     def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
         """Return a trajectory's points, or none."""
@@ -305,6 +407,14 @@ class Snapshot:
         closed = {e.checkpoint_id for e in self.evaluations if (e.mode, e.state) == _CLOSED_DONE}
         waiting = (c for c in self.checkpoints if c.state in ("ready", "scoring"))
         return sum(1 for c in waiting if c.id not in closed)
+
+    def track(self, mode: Mode, dataset: str = MACRO) -> Track | None:
+        """Return how a series follows gold on a dataset."""
+        return next((t for t in self.tracks if t.mode == mode and t.dataset == dataset), None)
+
+    def rolling_of(self, scope: str) -> tuple[Correlation, ...]:
+        """Return both proxies' rolling correlations of a scope, ordered by step."""
+        return next((rows for rows in self.rolling_scopes if rows[0].scope == scope), ())
 
     def correlation(self, proxy: Mode, scope: str = MACRO) -> Correlation | None:
         """Return a proxy's whole-run correlation with gold."""

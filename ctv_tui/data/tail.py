@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from ctv_engine.store.rows import SCHEMA_VERSION
 from ctv_tui.data.lanes import Timelines
 from ctv_tui.data.latency import LatencyBook
 from ctv_tui.data.machine import Machine
+from ctv_tui.data.runs import OtherRuns
+from ctv_tui.data.savings import Savings
 from ctv_tui.data.scores import Events, Scores, Tracking
 from ctv_tui.data.snapshot import Engine, Health, Snapshot, Source
+from ctv_tui.data.tracks import Tracks
 from ctv_tui.data.work import Work, read_engine
 
 POLL_S = 0.25
@@ -28,21 +31,24 @@ _YOUNG_S = 3.0
 class _RunState:
     """Everything known about one run, updated in place inside one read transaction."""
 
-    def __init__(self, run_id: int) -> None:
+    def __init__(self, run_id: int, compare: Sequence[Path] = ()) -> None:
         self.run_id = run_id
         self.work = Work(run_id)
         self.scores = Scores()
         self.tracking = Tracking(run_id)
+        self.tracks = Tracks()
         self.events = Events(run_id)
         self.machine = Machine(run_id)
         self.timelines = Timelines()
         self.latency = LatencyBook()
+        self.others = OtherRuns(compare)
+        self.savings = Savings(run_id, compare)
 
     def read(self, connection: sqlite3.Connection, now: float) -> bool:
         """Fold in what is new; return whether more is left to read."""
         changed = self.work.read(connection, now)
         self.events.read(connection)
-        return any(
+        more = any(
             [
                 self.scores.read(connection, self.work, changed),
                 self.tracking.read(connection),
@@ -51,13 +57,25 @@ class _RunState:
                 self.latency.read(connection, self.work),
             ]
         )
+        if more:
+            return True
+        self.tracks.update(self.scores.trajectories)
+        self.savings.read(connection, self.work, self.latency.report)
+        return self.others.read(connection, self.run_id)
 
 
 class Tail:
     """Reads a database incrementally. Owned by one thread; never raises for a bad file."""
 
-    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        compare: Sequence[Path] = (),
+    ) -> None:
         self.path = Path(path)
+        self._compare = tuple(compare)
         self._now = now
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -206,7 +224,7 @@ class Tail:
             self._state = None
             return
         if self._state is None or self._state.run_id != run_id:
-            self._state = _RunState(run_id)
+            self._state = _RunState(run_id, self._compare)
         self._loading = self._state.read(connection, self._now())
 
     def _snapshot(self) -> Snapshot:
@@ -232,6 +250,10 @@ class Tail:
             whole=state.tracking.whole,
             events=state.events.latest,
             loading=self._loading,
+            other_runs=state.others.runs,
+            savings=state.savings.savings,
+            tracks=state.tracks.tracks,
+            rolling_scopes=state.tracking.rolling_scopes,
         )
 
 
@@ -251,9 +273,18 @@ def _is_young(path: Path) -> bool:
         return True
 
 
-def follow(path: Path, stop: threading.Event, *, poll_s: float = POLL_S) -> Iterator[Snapshot]:
-    """Yield a snapshot at the start and after every change, until ``stop`` is set."""
-    tail = Tail(path)
+def follow(
+    path: Path,
+    stop: threading.Event,
+    *,
+    poll_s: float = POLL_S,
+    compare: Sequence[Path] = (),
+) -> Iterator[Snapshot]:
+    """Yield a snapshot at the start and after every change, until ``stop`` is set.
+
+    ``compare`` are more databases, whose runs can be laid over the one that is shown.
+    """
+    tail = Tail(path, compare=compare)
     try:
         while not stop.is_set():
             snapshot = tail.poll()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, insort
 from dataclasses import dataclass
-from typing import Literal
+from itertools import groupby
+from operator import itemgetter
+from typing import Literal, TypeGuard
 
 from ctv_engine.store.rows import EngineState
 from ctv_tui.data.snapshot import Point, Snapshot, Source
@@ -138,14 +142,24 @@ class Agreement:
 
 
 def agreement(proxy: tuple[Point, ...], gold: tuple[Point, ...]) -> Agreement:
-    """Compare the order of every pair of checkpoints that has complete scores in both."""
-    mine = {p.step: p.value for p in proxy if p.value is not None and p.complete}
-    theirs = [(p.step, p.value) for p in gold if p.value is not None and p.complete]
-    both = [(mine[step], value) for step, value in theirs if step in mine]
+    """Compare the order of every pair of checkpoints that has complete scores in both.
+
+    Checkpoints are gone through from gold's lowest up; those below with a lower proxy agree, and
+    are counted by bisection rather than pair by pair.
+    """
+    mine = {p.step: p.value for p in proxy if p.complete and _is_finite(p.value)}
+    theirs = {p.step: p.value for p in gold if p.complete and _is_finite(p.value)}
+    both = sorted((value, mine[step]) for step, value in theirs.items() if step in mine)
+    below: list[float] = []
     agreeing = pairs = 0
-    for index, (proxy_a, gold_a) in enumerate(both):
-        for proxy_b, gold_b in both[index + 1 :]:
-            if gold_a != gold_b:
-                pairs += 1
-                agreeing += (proxy_b - proxy_a) * (gold_b - gold_a) > 0
+    for _, level in groupby(both, key=itemgetter(0)):
+        values = [value for _, value in level]
+        pairs += len(values) * len(below)
+        agreeing += sum(bisect_left(below, value) for value in values)
+        for value in values:
+            insort(below, value)
     return Agreement(agreeing, pairs)
+
+
+def _is_finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)

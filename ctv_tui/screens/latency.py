@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.events import Resize
 
-from ctv_tui.data import words
-from ctv_tui.data.snapshot import LatencyReport, Snapshot
-from ctv_tui.data.text import saving_words
+from ctv_tui.screens.actions import Action, pane_action
 from ctv_tui.screens.pane import Pane
 from ctv_tui.widgets.bars import LatencyBars, LengthHistogram
-from ctv_tui.widgets.lines import Line, first_that_fits, line
-from ctv_tui.widgets.painted import Painted
+from ctv_tui.widgets.savings import SavingLines
+from ctv_tui.widgets.work_table import WorkTable
 
 _LEAST_HISTOGRAM_ROWS = 6
 
 
 class LatencyPane(Pane):
-    """A sentence, the bars, the histogram."""
+    """Two sentences, the bars, the histogram, the table of work; one part alone on demand."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = (
+        pane_action(
+            "large",
+            ("enter",),
+            "enter",
+            "one part alone, then the next",
+            tab="latency",
+            footer="one part",
+        ),
+        pane_action("back", ("escape",), "esc", "back to all parts", tab="latency"),
+    )
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._saving = Saving(id="saving")
+        self._saving = SavingLines(id="saving")
         self._bars = LatencyBars(id="latency-bars")
         self._lengths = LengthHistogram(id="lengths")
+        self._work = WorkTable(id="work")
+        self._alone = 0
 
     def compose(self) -> ComposeResult:
-        """Stack the three."""
+        """Stack the four."""
         yield self._saving
         yield self._bars
         yield self._lengths
+        yield self._work
 
     def on_resize(self, event: Resize) -> None:
         """Share the rows anew."""
@@ -45,60 +58,40 @@ class LatencyPane(Pane):
         self._saving.show(self._snapshot)
         self._bars.show(report)
         self._lengths.show(report)
+        self._work.show(report)
         self._share_rows()
 
     def _share_rows(self) -> None:
-        room = self.size.height - 1 - _LEAST_HISTOGRAM_ROWS
-        if room > 0:
-            self._bars.styles.height = min(room, self._bars.rows_wanted)
+        """Give the bars what they want, as far as something is left for the others."""
+        if not self.size.height:
+            return
+        self._saving.styles.height = self._saving.rows_wanted
+        parts = (self._bars, self._lengths, self._work)
+        for number, part in enumerate(parts, 1):
+            part.display = self._alone in (0, number)
+            part.styles.height = "1fr"
+        if self._alone:
+            return
+        self._work.styles.height = WorkTable.ROWS
+        fixed = self._saving.rows_wanted + WorkTable.ROWS + _LEAST_HISTOGRAM_ROWS
+        room = self.size.height - fixed
+        self._work.display = room >= _LEAST_HISTOGRAM_ROWS
+        if not self._work.display:
+            room += WorkTable.ROWS
+        wanted = self._bars.rows_wanted
+        # Closed and open of a dataset stand together, so an odd row would stay empty.
+        self._bars.styles.height = wanted if room >= wanted else max(3, room - (room - 3) % 2)
 
     def move(self, by: int) -> None:
         """Scroll the bars."""
         self._bars.scroll_rows(by)
 
+    def do_large(self) -> None:
+        """Show one part alone, then the next, then all of them."""
+        self._alone = (self._alone + 1) % 4
+        self._share_rows()
 
-class Saving(Painted):
-    """Says in one sentence what closed saves."""
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self._report: LatencyReport | None = None
-        self._partial = ""
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Show the saving of the snapshot's report."""
-        self._report = snapshot.latency
-        self._partial = ""
-        if self._report is not None:
-            step = self._report.step
-            unfinished = [
-                e
-                for e in snapshot.evaluations
-                if e.step == step and e.mode != "gold" and e.state == "running"
-            ]
-            self._partial = ", ".join(f"{e.mode} {e.progress * 100:.0f} % done" for e in unfinished)
-        self.redraw()
-
-    def paint(self, width: int, height: int) -> Sequence[Line]:
-        """Return the sentence, shorter where there is little room."""
-        report = self._report
-        if report is None or report.saving is None:
-            return [line(" ", ("no checkpoint has closed and open answers yet", "dim"))]
-        closed, opened = report.row("closed"), report.row("open")
-        closed_s = words.small_seconds(closed.total_s if closed else None)
-        open_s = words.small_seconds(opened.total_s if opened else None)
-        saving = saving_words(report.saving)
-        partial = line((f" · so far: {self._partial}", "warning")) if self._partial else ()
-        head = line(" ", (f"closed is {saving} than open", "strong"))
-        numbers = line(": ", (closed_s, "closed"), " against ", (open_s, "open"), " per item")
-        note = line((", both batched by this engine", "dim"))
-        return [
-            first_that_fits(
-                width,
-                (
-                    (*head, *numbers, *note, *partial),
-                    (*head, *numbers, *partial),
-                    (*head, *numbers),
-                ),
-            )
-        ]
+    def do_back(self) -> None:
+        """Show all parts."""
+        self._alone = 0
+        self._share_rows()

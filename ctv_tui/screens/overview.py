@@ -17,7 +17,7 @@ from ctv_tui.widgets.chart import Chart, ChartData
 from ctv_tui.widgets.event_list import LatestEvents
 from ctv_tui.widgets.facts import Facts
 from ctv_tui.widgets.lines import Line, joined, line
-from ctv_tui.widgets.plot import Dot, Series, Shape
+from ctv_tui.widgets.series import Dot, Series, Shape
 from ctv_tui.widgets.strip import DeviceStrip
 
 _FACTS_WIDTH, _FACTS_WIDE = 43, 60

@@ -3,56 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal
-from textual.events import Click, Resize
-from textual.message import Message
+from textual.events import Resize
 
 from ctv_engine.store.rows import MACRO, MODES, Mode
-from ctv_tui.data import Snapshot, safe, words
-from ctv_tui.data.safe_text import pad, shorten
-from ctv_tui.data.snapshot import Point, Trajectory
+from ctv_tui.data import Snapshot
+from ctv_tui.screens.actions import Action, pane_action
 from ctv_tui.screens.pane import Pane
-from ctv_tui.widgets.axes import Range, score_range, step_range
-from ctv_tui.widgets.chart import Chart, ChartData
-from ctv_tui.widgets.lines import Line, first_that_fits, framed, joined, line
-from ctv_tui.widgets.painted import Painted
-from ctv_tui.widgets.plot import Dot, Series, Shape
+from ctv_tui.widgets.chart import Chart
+from ctv_tui.widgets.curves import Curves, View, followed, zoomed
+from ctv_tui.widgets.dataset_list import DatasetList
+from ctv_tui.widgets.large_chart import LargeChart
+from ctv_tui.widgets.legend import SMOOTHINGS, Legend, LegendData
+
+__all__ = ["DatasetList", "Trajectories"]
 
 GRID_CHARTS = 6
 GRID_COLUMNS = 3
 _GRID_LEAST = (100, 27)
-_DRAWN: tuple[tuple[Mode, Shape], ...] = (
-    ("open", "dotted"),
-    ("closed", "solid"),
-    ("gold", "diamonds"),
-)
-"""In drawing order: closed follows gold closely, so gold's sparse diamonds come last."""
+_LIST_LEAST_WIDTH = 72
 
 
-def name_of(dataset: str) -> str:
-    """Return how a dataset is called on screen."""
-    return "macro mean" if dataset == MACRO else safe(dataset)
+def _action(name: str, keys: tuple[str, ...], shown: str, description: str) -> Action:
+    return pane_action(name, keys, shown, description, tab="trajectories")
 
 
 class Trajectories(Pane):
-    """A grid of charts, or one chart beside a list where there is little room."""
+    """A grid of charts, or one large chart beside a list."""
+
+    ACTIONS: ClassVar[tuple[Action, ...]] = (
+        _action("large", ("enter",), "enter", "one large chart, and back"),
+        _action("back", ("escape",), "esc", "back to all charts"),
+        _action("right", ("right", "l"), "→ l", "cursor to the next checkpoint; next chart"),
+        _action("left", ("left", "h"), "← h", "cursor to the one before; previous chart"),
+        _action("axis", ("x",), "x", "axis: training step or time"),
+        _action("smooth", ("tilde",), "~", "smoothing: none, or an average of 5 or 15"),
+        _action("hide_closed", ("c",), "c", "hide or show closed"),
+        _action("hide_open", ("o",), "o", "hide or show open"),
+        _action("hide_gold", ("d",), "d", "hide or show gold"),
+        _action("only_closed", ("C",), "C", "closed alone, or all"),
+        _action("only_open", ("O",), "O", "open alone, or all"),
+        _action("only_gold", ("D",), "D", "gold alone, or all"),
+        _action("overlay", ("r",), "r", "lay another run over this one"),
+    )
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._macro = Chart(id="macro-chart")
         self._charts = [Chart(classes="dataset-chart") for _ in range(GRID_CHARTS)]
-        self._single = Chart(id="single-chart")
+        self._single = LargeChart(id="single-chart")
         self._list = DatasetList(id="dataset-list")
         self._legend = Legend(id="legend")
         self._grid = Grid(*self._charts, id="dataset-grid")
         self._beside = Horizontal(self._list, self._single, id="beside")
+        self._curves = Curves()
+        self._view = View()
         self._selected = 0
-        self._ranges: dict[str, Range] = {}
-        self._steps: Range | None = None
-        self._scores: tuple[Trajectory, ...] | None = None
-        self._setting: object = None
+        self._large = False
+        self._cursor: int | None = None
+        self._overlay = 0
+        self._shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Lay out both arrangements; one of them is displayed."""
@@ -63,18 +77,102 @@ class Trajectories(Pane):
 
     def on_resize(self, event: Resize) -> None:
         """Choose the arrangement."""
-        self._arrange(event.size.width, event.size.height)
+        self._arrange()
         self.update_view()
 
-    def on_dataset_list_chosen(self, message: DatasetList.Chosen) -> None:
-        """Select the dataset that was clicked."""
-        self.select(message.index)
+    @property
+    def _roomy(self) -> bool:
+        return self.size.width >= _GRID_LEAST[0] and self.size.height >= _GRID_LEAST[1]
 
-    def _arrange(self, width: int, height: int) -> None:
-        roomy = width >= _GRID_LEAST[0] and height >= _GRID_LEAST[1]
-        for widget in (self._macro, self._grid):
-            widget.display = roomy
-        self._beside.display = not roomy
+    def _arrange(self) -> None:
+        """Show the grid where there is room for it; ``enter`` gives one chart all of the room."""
+        grid = self._roomy and not self._large
+        self._macro.display = self._grid.display = grid
+        self._beside.display = not grid
+        fits = self.size.width >= _LIST_LEAST_WIDTH
+        self._list.display = fits and (self._roomy or not self._large)
+
+    # --- what is shown ------------------------------------------------------------------------
+
+    def update_view(self) -> None:
+        """Hand each chart its series."""
+        snapshot = self._snapshot
+        if snapshot is None or not self.size.width:
+            return
+        names = self._names(snapshot)
+        self._selected = min(self._selected, len(names) - 1)
+        self._choose_overlay(snapshot)
+        shown = (
+            snapshot.trajectories,
+            snapshot.datasets,
+            snapshot.checkpoints,
+            snapshot.source.health,
+            bool(snapshot.running),
+            (self._view, self._selected, self._cursor, self._large, self.size),
+        )
+        if self._is_shown(shown):
+            return
+        self._shown = shown
+        self._curves.prepare(snapshot, self._view)
+        place = ""
+        if self._beside.display:
+            self._list.show(snapshot, names, self._selected)
+            dataset = names[self._selected]
+            self._single.show(self._curves.large(dataset, self._cursor_step(dataset)))
+        else:
+            place = self._show_grid(names)
+        self._legend.show(
+            LegendData(
+                view=self._view,
+                large=self._beside.display,
+                enter="large" if not self._large else "all charts" if self._roomy else "list",
+                place=place,
+                went_back_s=self._curves.went_back_s,
+                runs_to_overlay=bool(snapshot.other_runs),
+            )
+        )
+
+    def _is_shown(self, wanted: tuple[object, ...]) -> bool:
+        before = self._shown
+        same = len(before) == len(wanted) and all(
+            one is two or (not isinstance(one, tuple) and one == two)
+            for one, two in zip(before[:-1], wanted[:-1], strict=True)
+        )
+        return same and before[-1] == wanted[-1]
+
+    def _show_grid(self, names: Sequence[str]) -> str:
+        """Fill the grid with the page of the selected dataset; return which datasets these are."""
+        self._macro.show(self._curves.chart(MACRO, long=True), selected=self._selected == 0)
+        first = 1 + max(0, self._selected - 1) // GRID_CHARTS * GRID_CHARTS
+        shown = names[first : first + GRID_CHARTS]
+        rows = max(1, -(-len(shown) // GRID_COLUMNS))
+        columns = max(1, -(-len(shown) // rows))
+        self._grid.styles.grid_size_columns = columns
+        self._grid.styles.grid_size_rows = rows
+        self._grid.display = bool(shown)
+        self._grid.styles.height = f"{rows}fr"
+        for number, chart in enumerate(self._charts):
+            chart.display = number < len(shown)
+            if chart.display:
+                selected = self._selected == first + number
+                chart.show(self._curves.chart(shown[number]), selected=selected)
+        if len(names) - 1 <= GRID_CHARTS:
+            return ""
+        return f"datasets {first}–{first + len(shown) - 1} of {len(names) - 1}"
+
+    def _names(self, snapshot: Snapshot) -> list[str]:
+        scored = [t.dataset for t in snapshot.trajectories]
+        return list(dict.fromkeys([MACRO, *snapshot.datasets, *scored]))
+
+    def _cursor_step(self, dataset: str) -> int | None:
+        """Return the step under the cursor: the newest until it was moved."""
+        steps = self._curves.steps(dataset)
+        if not steps:
+            return None
+        wanted = steps[-1] if self._cursor is None else self._cursor
+        return min(steps, key=lambda step: abs(step - wanted))
+
+    # --- actions ------------------------------------------------------------------------------
 
     def move(self, by: int) -> None:
         """Select another dataset."""
@@ -87,203 +185,126 @@ class Trajectories(Pane):
             self._selected = max(0, min(last, index))
             self.update_view()
 
-    def update_view(self) -> None:
-        """Hand each chart its series."""
+    def on_dataset_list_chosen(self, message: DatasetList.Chosen) -> None:
+        """Select the dataset that was clicked."""
+        message.stop()
+        self.select(message.index)
+
+    def _set(self, view: View) -> None:
+        self._view = view
+        self.update_view()
+
+    def do_large(self) -> None:
+        """Give the selected chart all of the room, or take it back."""
+        self._large = not self._large
+        self._arrange()
+        self.update_view()
+
+    def do_back(self) -> None:
+        """Go back to all charts."""
+        if self._large:
+            self.do_large()
+
+    def do_right(self) -> None:
+        """Move the cursor to the next checkpoint, or select the next chart."""
+        self._move_cursor(1)
+
+    def do_left(self) -> None:
+        """Move the cursor to the checkpoint before, or select the chart before."""
+        self._move_cursor(-1)
+
+    def _move_cursor(self, by: int) -> None:
         snapshot = self._snapshot
-        if snapshot is None or not self.size.width:
+        if snapshot is None:
             return
-        setting = (self._selected, self.size)
-        same_scores = self._scores is snapshot.trajectories and setting == self._setting
-        if same_scores and snapshot.trajectories:
+        if not self._beside.display:
+            self.move(by)
             return
-        self._scores, self._setting = snapshot.trajectories, setting
-        self._steps = step_range(
-            [p.step for t in snapshot.trajectories for p in t.points], self._steps
-        )
-        names = self._names(snapshot)
-        self._selected = min(self._selected, len(names) - 1)
-        if self._beside.display:
-            self._list.show(snapshot, names, self._selected)
-            self._single.show(self._chart(snapshot, names[self._selected], long=True))
+        dataset = self._names(snapshot)[self._selected]
+        steps, here = self._curves.steps(dataset), self._cursor_step(dataset)
+        if here is None:
             return
-        self._macro.show(self._chart(snapshot, MACRO, long=True), selected=self._selected == 0)
-        shown, first = self._page(names)
-        rows = max(1, -(-len(shown) // GRID_COLUMNS))
-        columns = max(1, -(-len(shown) // rows))
-        self._grid.styles.grid_size_columns = columns
-        self._grid.styles.grid_size_rows = rows
-        self._grid.display = bool(shown)
-        self._grid.styles.height = f"{rows}fr"
-        for number, chart in enumerate(self._charts):
-            chart.display = number < len(shown)
-            if chart.display:
-                selected = self._selected == first + number
-                chart.show(self._chart(snapshot, shown[number]), selected=selected)
+        place = max(0, min(len(steps) - 1, steps.index(here) + by))
+        self._cursor = None if place == len(steps) - 1 else steps[place]
+        at = self._curves.x_of(steps[place])
+        if self._view.zoom and at is not None:
+            self._view = replace(self._view, zoom=followed(self._view.zoom, at))
+        self.update_view()
 
-    def _names(self, snapshot: Snapshot) -> list[str]:
-        scored = [t.dataset for t in snapshot.trajectories]
-        return list(dict.fromkeys([MACRO, *snapshot.datasets, *scored]))
+    def do_axis(self) -> None:
+        """Change between step and time."""
+        axis = self._view.axis
+        self._set(replace(self._view, axis="time" if axis == "step" else "step", zoom=None))
 
-    def _page(self, names: Sequence[str]) -> tuple[Sequence[str], int]:
-        """Return the datasets on the selected page and the index of the first of them."""
-        first = 1 + max(0, self._selected - 1) // GRID_CHARTS * GRID_CHARTS
-        return names[first : first + GRID_CHARTS], first
+    def do_smooth(self) -> None:
+        """Take the next smoothing."""
+        at = SMOOTHINGS.index(self._view.span)
+        self._set(replace(self._view, span=SMOOTHINGS[(at + 1) % len(SMOOTHINGS)]))
 
-    def _chart(self, snapshot: Snapshot, dataset: str, *, long: bool = False) -> ChartData:
-        by_mode = {mode: snapshot.points(mode, dataset) for mode in MODES}
-        values = [p.value for points in by_mode.values() for p in points if p.value is not None]
-        self._ranges[dataset] = score_range(values, self._ranges.get(dataset))
-        return ChartData(
-            title=line((name_of(dataset), "title")),
-            rights=(_latest(by_mode, long=True), _latest(by_mode)) if long else (_latest(by_mode),),
-            series=tuple(
-                Series(mode, shape, tuple(map(_dot, by_mode[mode]))) for mode, shape in _DRAWN
-            ),
-            x=self._steps or (0.0, 1.0),
-            y=self._ranges[dataset],
-            empty=_waiting(snapshot, dataset),
-        )
+    def do_hide_closed(self) -> None:
+        """Hide or show closed."""
+        self._set(replace(self._view, hidden=self._view.hidden ^ {"closed"}))
 
+    def do_hide_open(self) -> None:
+        """Hide or show open."""
+        self._set(replace(self._view, hidden=self._view.hidden ^ {"open"}))
 
-def _dot(point: Point) -> Dot:
-    return Dot(float(point.step), point.value, hollow=not point.complete)
+    def do_hide_gold(self) -> None:
+        """Hide or show gold."""
+        self._set(replace(self._view, hidden=self._view.hidden ^ {"gold"}))
 
+    def do_only_closed(self) -> None:
+        """Show closed alone, or everything."""
+        self._only("closed")
 
-def _waiting(snapshot: Snapshot, dataset: str) -> str:
-    if snapshot.source.health == "waiting":
-        return f"waiting for the engine to create {safe(snapshot.source.path)}"
-    if dataset == MACRO and any(e.done for e in snapshot.evaluations):
-        return "waiting until every dataset has a score…"
-    if snapshot.running:
-        return "waiting for the first score…"
-    return "waiting for the first checkpoint…"
+    def do_only_open(self) -> None:
+        """Show open alone, or everything."""
+        self._only("open")
 
+    def do_only_gold(self) -> None:
+        """Show gold alone, or everything."""
+        self._only("gold")
 
-def _latest(by_mode: dict[Mode, tuple[Point, ...]], *, long: bool = False) -> Line:
-    """Return the last value of each mode with its letter, and in words where there is room."""
-    parts: list[Line] = []
-    for mode in MODES:
-        points = by_mode[mode]
-        label = mode if long else mode[0].upper()
-        if not points:
-            text = f"{label} –"
+    def _only(self, mode: Mode) -> None:
+        others = frozenset(MODES) - {mode}
+        hidden: frozenset[Mode] = frozenset() if self._view.hidden == others else others
+        self._set(replace(self._view, hidden=hidden))
+
+    def do_overlay(self) -> None:
+        """Lay the next other run over this one; after the last of them all, then none."""
+        if self._snapshot is not None:
+            count = len(self._snapshot.other_runs)
+            choices = 1 + count + (count > 1)
+            self._overlay = (self._overlay + 1) % choices
+            self.update_view()
+
+    def _choose_overlay(self, snapshot: Snapshot) -> None:
+        runs = snapshot.other_runs
+        if self._overlay > len(runs):
+            chosen = runs
         else:
-            last = points[-1]
-            text = f"{label} {words.score(last) if long else _short(last)}"
-            if long and last.stderr is not None:
-                text += f" ±{last.stderr:.3f}"
-        parts.append(line((text, mode)))
-    return joined(parts, "   " if long else " ")
+            chosen = runs[self._overlay - 1 : self._overlay] if self._overlay else ()
+        if chosen != self._view.others:
+            self._view = replace(self._view, others=chosen)
 
+    def do_zoom_in(self) -> None:
+        """Halve the range of steps around the cursor."""
+        self._zoom(0.5)
 
-def _short(point: Point) -> str:
-    if point.value is None:
-        return "–"
-    return f"{point.value:.2f}" if point.complete else f"~{point.value:.2f}"
+    def do_zoom_out(self) -> None:
+        """Double the range of steps."""
+        self._zoom(2.0)
 
+    def do_zoom_reset(self) -> None:
+        """Show all steps."""
+        self._set(replace(self._view, zoom=None))
 
-class Legend(Painted):
-    """What the marks mean."""
-
-    def paint(self, width: int, height: int) -> Sequence[Line]:
-        """Return one line, shorter where there is little room."""
-        gap = "   "
-        full = line(
-            " ",
-            ("C ─●─ closed (accuracy)", "closed"),
-            gap,
-            ("O ·•· open", "open"),
-            gap,
-            ("G ◆ gold standard", "gold"),
-            gap,
-            ("○ ◇ ~ not complete yet", "dim"),
-            gap,
-            ("j k", "key"),
-            (" select", "dim"),
-        )
-        short = line(
-            " ",
-            ("C ─●─ closed", "closed"),
-            "  ",
-            ("O ·•· open", "open"),
-            "  ",
-            ("G ◆ gold", "gold"),
-            "  ",
-            ("○ ◇ ~ not complete", "dim"),
-            "  ",
-            ("j k", "key"),
-            (" select", "dim"),
-        )
-        return [first_that_fits(width, (full, short))]
-
-
-class DatasetList(Painted):
-    """Every dataset with its latest values; the selected one is on the chart."""
-
-    class Chosen(Message):
-        """A dataset was clicked."""
-
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self._rows: list[tuple[str, tuple[str, ...]]] = []
-        self._selected = 0
-        self._first = 0
-
-    def show(self, snapshot: Snapshot, names: Sequence[str], selected: int) -> None:
-        """Show the latest values of ``names``."""
-        rows = []
-        for name in names:
-            last = [snapshot.points(mode, name)[-1:] for mode in MODES]
-            values = tuple(_tiny(points[0]) if points else "–" for points in last)
-            rows.append((name_of(name), values))
-        self._rows, self._selected = rows, selected
-        self.redraw()
-
-    def paint(self, width: int, height: int) -> Sequence[Line]:
-        """Return the list, scrolled so that the selected row is in view."""
-        inner, room = width - 2, max(1, height - 3)
-        column = 5
-        name_width = inner - 3 * column - 2
-        if self._selected < self._first:
-            self._first = self._selected
-        elif self._selected >= self._first + room:
-            self._first = self._selected - room + 1
-        self._first = max(0, min(self._first, len(self._rows) - room))
-        head = line(
-            " " * (name_width + 2),
-            *((pad(mode[0].upper(), column, right=True), mode) for mode in MODES),
-        )
-        body = [head]
-        for index, (name, values) in enumerate(self._rows[self._first :], self._first):
-            if index == self._selected:
-                text = "▸ " + pad(name, name_width) + "".join(v.rjust(column) for v in values)
-                body.append(line((text, "selected")))
-                continue
-            shown = shorten(name, name_width)
-            body.append(
-                line(
-                    "  ",
-                    pad(shown, name_width),
-                    *((v.rjust(column), m) for v, m in zip(values, MODES, strict=True)),
-                )
-            )
-        return framed(body, width, height, title=line(("datasets", "title")))
-
-    def on_click(self, event: Click) -> None:
-        """Select the row that was clicked."""
-        index = self._first + event.y - 2
-        if event.y >= 2 and index < len(self._rows):
-            self.post_message(self.Chosen(index))
-
-
-def _tiny(point: Point) -> str:
-    if point.value is None:
-        return "–"
-    text = f"{point.value:.2f}".replace("0.", ".", 1) if 0 <= point.value < 1 else "1.0"
-    if point.value < 0 or point.value > 1:
-        text = f"{point.value:.1f}"
-    return text if point.complete else f"~{text}"
+    def _zoom(self, factor: float) -> None:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        step = self._cursor_step(self._names(snapshot)[self._selected])
+        at = None if step is None else self._curves.x_of(step)
+        if at is not None:
+            zoom = zoomed(self._curves.x, self._curves.whole_x, at, factor)
+            self._set(replace(self._view, zoom=zoom))

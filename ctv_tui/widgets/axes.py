@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 Range = tuple[float, float]
 
@@ -41,7 +42,7 @@ def score_range(values: Sequence[float], before: Range | None = None) -> Range:
     return round(bottom, 6), round(top, 6)
 
 
-def step_range(steps: Sequence[int], before: Range | None = None) -> Range:
+def step_range(steps: Sequence[float], before: Range | None = None) -> Range:
     """Return 0 … a round number past the last step; a run that started late does not begin at 0."""
     if not steps:
         return before or (0.0, 1.0)
@@ -52,6 +53,38 @@ def step_range(steps: Sequence[int], before: Range | None = None) -> Range:
         start = _round_down(first - 0.2 * max(1, last - first))
         return start, start + _round_up(max(1.0, last - start))
     return 0.0, _round_up(max(1.0, float(last)))
+
+
+def difference_range(values: Sequence[float], before: Range | None = None) -> Range:
+    """Return a range around zero that reaches as far down as up; kept while a third is filled."""
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    if before and _LEAST_SHARE * before[1] <= largest <= before[1]:
+        return before
+    edge = next((e for e in _DIFFERENCES if e >= largest), None) or _round_up(largest)
+    return -edge, edge
+
+
+_DIFFERENCES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+
+
+def time_unit_s(longest_s: float) -> float:
+    """Return the seconds of the unit in which a time axis of this length is read."""
+    return next((unit for unit, most, _ in _UNITS if longest_s < most), _UNITS[-1][0])
+
+
+_UNITS = (
+    (1.0, 180.0, "s"),
+    (60.0, 180.0 * 60, "min"),
+    (3600.0, 72.0 * 3600, "h"),
+    (86400.0, math.inf, "d"),
+)
+
+
+@cache
+def time_label(unit_s: float) -> Callable[[float], str]:
+    """Return the function that labels a time axis in this unit: ``0``, ``12 h``."""
+    name = next(name for unit, _, name in _UNITS if unit == unit_s)
+    return lambda value: f"{value:g} {name}" if value else "0"
 
 
 def _round_up(value: float) -> float:
@@ -99,3 +132,8 @@ def step_label(value: float) -> str:
 def score_label(value: float) -> str:
     """Return a score or a correlation with as few digits as tell it apart: ``0.5``, ``-1.0``."""
     return f"{value:.2f}".removesuffix("0") if value != round(value, 1) else f"{value:.1f}"
+
+
+def difference_label(value: float) -> str:
+    """Return a difference of two scores with its sign: ``+0.05``, ``0``."""
+    return f"{value:+.2f}".removesuffix("0") if value else "0"

@@ -12,6 +12,7 @@ from ctv_tui.widgets.lines import RISING, Line, Piece, centred, framed, joined, 
 from ctv_tui.widgets.painted import Painted
 
 _NUMBERS_WIDTH = 11
+_MANY_CAPPED = 0.05
 _EMPTY = "waiting for a checkpoint with closed and open answers…"
 
 
@@ -52,7 +53,9 @@ class LatencyBars(Painted):
         body = bar_rows(rows, _longest(report.rows), width - 2)
         left = len(report.rows) - self._first
         more = more_below(-(-left // 2), room // 2)
-        return framed(body, width, height, title=title, rights=[more])
+        hint = line(("enter", "key"), (" one part alone", "dim"))
+        rights = [joined([more, hint], (" · ", "dim")), more or hint]
+        return framed(body, width, height, title=title, rights=rights)
 
 
 def _longest(rows: Sequence[Latency]) -> float:
@@ -128,8 +131,14 @@ class LengthHistogram(Painted):
         note = line(("C", "closed"), (" closed: always 1 token", "dim"))
         rights = [note]
         if report is not None and report.capped is not None:
-            capped = line((f"{words.per_cent(report.capped)} at the limit", "dim"))
-            rights = [joined([capped, note], (" · ", "dim")), capped]
+            share = f"{words.per_cent(report.capped)} at the limit"
+            capped = line((share, "warning" if report.capped > _MANY_CAPPED else "dim"))
+            limit = line((f" of {report.limit}", "dim")) if report.limit else ()
+            rights = [
+                joined([(*capped, *limit), note], (" · ", "dim")),
+                joined([capped, note], (" · ", "dim")),
+                capped,
+            ]
         title = line(("output tokens of open answers", "title"))
         return framed(body, width, height, title=title, rights=rights)
 

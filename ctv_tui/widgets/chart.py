@@ -1,19 +1,24 @@
-"""A framed chart: one thin widget over :mod:`ctv_tui.widgets.plot`."""
+"""A framed chart: one thin widget over :mod:`ctv_tui.widgets.raster`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ctv_tui.widgets.axes import Range
+from ctv_tui.widgets.axes import Range, step_label
 from ctv_tui.widgets.lines import Line, centred, framed
 from ctv_tui.widgets.painted import Painted
-from ctv_tui.widgets.plot import Series, plot
+from ctv_tui.widgets.raster import Label, draw
+from ctv_tui.widgets.series import Series
 
 
 @dataclass(frozen=True, slots=True)
 class ChartData:
-    """Everything a chart shows. Without a known point it says ``empty`` instead."""
+    """Everything a chart shows. Without a known point it says ``empty`` instead.
+
+    ``counts`` are x and n of the points, for charts that say n under them, ``foot`` a line for
+    those that say something else.
+    """
 
     title: Line
     rights: tuple[Line, ...] = ()
@@ -21,6 +26,10 @@ class ChartData:
     x: Range = (0.0, 1.0)
     y: Range = (0.0, 1.0)
     empty: str = "nothing yet"
+    x_label: Label = step_label
+    cursor: float | None = None
+    counts: tuple[tuple[float, int], ...] = ()
+    foot: Line = ()
 
     @property
     def has_points(self) -> bool:
@@ -51,7 +60,7 @@ class Chart(Painted):
         wanted = (replace(self._data, title=(), rights=()), width, height)
         if wanted != self._plotted:
             self._plotted = wanted
-            self._body = chart_body(self._data, width - 2, height - 2)
+            self._body = self.body(self._data, width - 2, height - 2)
         return framed(
             self._body,
             width,
@@ -61,9 +70,15 @@ class Chart(Painted):
             selected=self._selected,
         )
 
+    def body(self, data: ChartData, width: int, height: int) -> list[Line]:
+        """Return what stands in the frame."""
+        return chart_body(data, width, height)
+
 
 def chart_body(data: ChartData, width: int, height: int) -> list[Line]:
     """Return the plot without its frame, or the sentence that stands for it."""
     if not data.has_points:
         return centred(data.empty, width, height)
-    return plot(data.series, data.x, data.y, width, height)
+    return draw(
+        data.series, data.x, data.y, width, height, x_label=data.x_label, cursor=data.cursor
+    )

@@ -23,6 +23,7 @@ from ctv_engine.store.rows import (
     PredictionRow,
     SampleRow,
     SpanRow,
+    WorkRow,
 )
 from ctv_engine.store.writer import Writer
 
@@ -176,7 +177,7 @@ class Recorder:
                 start += length
         self.clock.now = max(self.clock.now, start)
         with self.at() as writer:
-            writer.add_results(rows, spans)
+            writer.add_results(rows, spans, {key: work_of(rows, mode)})
         return start
 
     def _prediction(
@@ -222,6 +223,14 @@ class Recorder:
                 ys = [self.values["gold", s] for s in chosen]
                 rows.append(correlation_row(proxy, "macro", window, step, xs, ys))
             for dataset in self.datasets:
+                xs, ys = self._values(proxy, dataset), self._values("gold", dataset)
+                window = [s for s in known if s in xs and s in ys][-WINDOW:]
+                rows.append(
+                    correlation_row(
+                        proxy, f"dataset:{dataset}", WINDOW, step,
+                        [xs[s] for s in window], [ys[s] for s in window],
+                    )
+                )  # fmt: skip
                 n = len(known)
                 rows.append(
                     CorrelationRow(
@@ -239,6 +248,15 @@ class Recorder:
                 )
         with self.at() as writer:
             writer.add_correlations(self.run_id, rows)
+
+    def _values(self, mode: str, dataset: str) -> dict[int, float]:
+        """The scores of a dataset's own metric by step."""
+        found = self.writer.query(
+            "SELECT step, value FROM trajectory WHERE run_id = ? AND mode = ? AND dataset = ?"
+            " AND metric = ? AND value IS NOT NULL",
+            self.run_id, mode, dataset, "accuracy" if mode == "closed" else "score",
+        )  # fmt: skip
+        return dict(found)
 
     def sample(self, seconds: int = 60) -> None:
         """Write one reading a second of both GPUs, ending now."""
@@ -279,6 +297,20 @@ class Recorder:
         self.writer.close()
 
 
+def work_of(rows: Sequence[PredictionRow], mode: Mode) -> WorkRow:
+    """A batch without sharing: prompts of 310 tokens padded to 320, every picture once."""
+    written = [row.output_tokens or 1 for row in rows]
+    closed = mode == "closed"
+    return WorkRow(
+        forwards=1 if closed else max(written),
+        prompt_tokens=310 * len(rows),
+        processed_tokens=320 * len(rows),
+        row_steps=0 if closed else sum(written) - len(rows),
+        images_decoded=len(rows) if closed else 0,
+        images_reused=0 if closed else len(rows),
+    )
+
+
 def correlation_row(
     proxy: str, scope: str, window: int, step: int, xs: Sequence[float], ys: Sequence[float]
 ) -> CorrelationRow:
@@ -291,6 +323,9 @@ def correlation_row(
     sxy = math.fsum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True))
     sxx = math.fsum((x - mx) ** 2 for x in xs)
     syy = math.fsum((y - my) ** 2 for y in ys)
+    if not sxx * syy:
+        reason = "a series does not vary"
+        return CorrelationRow(proxy, scope, "pearson", window, step, None, None, None, n, reason)  # type: ignore[arg-type]
     r = max(-0.999, min(0.999, sxy / math.sqrt(sxx * syy)))
     low = high = None
     if n > 3:
