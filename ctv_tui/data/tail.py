@@ -12,10 +12,12 @@ from pathlib import Path
 from ctv_engine.store.reader import NewerSchemaError, StoreError, open_read_only
 from ctv_engine.store.rows import SCHEMA_VERSION
 from ctv_tui.data.lanes import Timelines
+from ctv_tui.data.items import Items
 from ctv_tui.data.latency import LatencyBook
 from ctv_tui.data.machine import Machine
 from ctv_tui.data.scores import Events, Scores, Tracking
 from ctv_tui.data.snapshot import Engine, Health, Snapshot, Source
+from ctv_tui.data.wishes import Wish, Wishes
 from ctv_tui.data.work import Work, read_engine
 
 POLL_S = 0.25
@@ -37,28 +39,43 @@ class _RunState:
         self.machine = Machine(run_id)
         self.timelines = Timelines()
         self.latency = LatencyBook()
+        self.items = Items()
 
-    def read(self, connection: sqlite3.Connection, now: float) -> bool:
-        """Fold in what is new; return whether more is left to read."""
+    def read(
+        self, connection: sqlite3.Connection, now: float, wish: Wish, is_stale: Callable[[], bool]
+    ) -> bool:
+        """Fold in what is new and what ``wish`` asks for; return whether more is left to read."""
         changed = self.work.read(connection, now)
+        self.items.read(connection, self.work, wish, is_stale)
         self.events.read(connection)
         return any(
             [
                 self.scores.read(connection, self.work, changed),
                 self.tracking.read(connection),
                 self.machine.read(connection),
-                self.timelines.read(connection, self.work, self.machine),
+                self.timelines.read(connection, self.work, self.machine, wish.checkpoint_id),
                 self.latency.read(connection, self.work),
             ]
         )
 
 
 class Tail:
-    """Reads a database incrementally. Owned by one thread; never raises for a bad file."""
+    """Reads a database incrementally. Owned by one thread; never raises for a bad file.
 
-    def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
+    ``wishes`` may be changed by any thread and name what is read besides what is always read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        wishes: Wishes | None = None,
+    ) -> None:
         self.path = Path(path)
         self._now = now
+        self._wishes = wishes or Wishes()
+        self._answered: Wish | None = None
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._state: _RunState | None = None
@@ -166,11 +183,14 @@ class Tail:
     # --- its content --------------------------------------------------------------------------
 
     def _read(self) -> bool:
-        """Read inside one transaction if the file changed; return whether it did."""
+        """Read inside one transaction if the file or the wish changed; return whether it did."""
         assert self._connection is not None
+        wish = self._wishes.now
+        due = wish != self._answered or (self._state is not None and self._state.items.is_due)
         try:
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            if version == self._version and not self._loading and self._health == "ok":
+            known = version == self._version and not due
+            if known and not self._loading and self._health == "ok":
                 return False
             schema = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if schema > SCHEMA_VERSION:
@@ -178,7 +198,7 @@ class Tail:
                 return False
             self._connection.execute("BEGIN")
             try:
-                self._read_rows(self._connection)
+                self._read_rows(self._connection, wish)
             finally:
                 self._connection.rollback()
         except sqlite3.OperationalError as error:
@@ -190,7 +210,7 @@ class Tail:
         except sqlite3.DatabaseError as error:
             self._give_up(error)
             return False
-        self._version = version
+        self._version, self._answered = version, wish
         self._become("ok", "")
         return True
 
@@ -200,14 +220,16 @@ class Tail:
         self._state = None
         self._become("unreadable", f"{self.path}: {error}")
 
-    def _read_rows(self, connection: sqlite3.Connection) -> None:
+    def _read_rows(self, connection: sqlite3.Connection, wish: Wish) -> None:
         self._engine, run_id = read_engine(connection)
         if run_id is None:
             self._state = None
             return
         if self._state is None or self._state.run_id != run_id:
             self._state = _RunState(run_id)
-        self._loading = self._state.read(connection, self._now())
+        self._loading = self._state.read(
+            connection, self._now(), wish, lambda: self._wishes.now is not wish
+        )
 
     def _snapshot(self) -> Snapshot:
         source = Source(
@@ -232,6 +254,8 @@ class Tail:
             whole=state.tracking.whole,
             events=state.events.latest,
             loading=self._loading,
+            items=state.items.page,
+            item=state.items.detail,
         )
 
 
@@ -251,16 +275,22 @@ def _is_young(path: Path) -> bool:
         return True
 
 
-def follow(path: Path, stop: threading.Event, *, poll_s: float = POLL_S) -> Iterator[Snapshot]:
-    """Yield a snapshot at the start and after every change, until ``stop`` is set."""
-    tail = Tail(path)
+def follow(
+    path: Path, stop: threading.Event, *, poll_s: float = POLL_S, wishes: Wishes | None = None
+) -> Iterator[Snapshot]:
+    """Yield a snapshot at the start and after every change, until ``stop`` is set.
+
+    A change of ``wishes`` is answered at once; ``stop`` is noticed within ``poll_s``.
+    """
+    wishes = wishes or Wishes()
+    tail = Tail(path, wishes=wishes)
     try:
         while not stop.is_set():
             snapshot = tail.poll()
             if snapshot is not None:
                 yield snapshot
-            if not tail.loading:
-                stop.wait(poll_s)
+            if not tail.loading and not stop.is_set():
+                wishes.wait(poll_s)
     finally:
         tail.close()
 
