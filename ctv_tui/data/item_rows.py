@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 ItemFilter = Literal["all", "closed wrong, open right", "letter changed", "text changed", "failed"]
-"""``changed``: against the same mode's evaluation of the checkpoint before, as in view ``flips``."""
+"""``changed``: against the same mode's evaluation of the checkpoint before, as in ``flips``."""
 
 ItemOrder = Literal["suite", "option mass", "key's probability", "open score", "longest answer"]
 """The order of the suite's file, or what deserves a look first: lowest values, longest answers."""
@@ -19,8 +19,8 @@ ITEM_ORDERS: tuple[ItemOrder, ...] = get_args(ItemOrder)
 class ItemQuery:
     """Which items, in which order, and which part of the list is wanted.
 
-    ``dataset`` None is all of them; ``search`` is found in question, key, dataset, options, accepted
-    answers or the open answer, whatever its case.
+    ``dataset`` None is all of them; ``search`` is found in question, key, dataset, options,
+    accepted answers or the open answer, whatever its case.
     """
 
     dataset: str | None = None

@@ -243,9 +243,7 @@ class Items:
     # --- one item -----------------------------------------------------------------------------
 
     def _read_detail(self, connection: sqlite3.Connection, work: Work, item_id: int) -> None:
-        standing = {
-            key: e for key, e in work.standing_evaluations().items() if e.done or e.failed
-        }
+        standing = {key: e for key, e in work.standing_evaluations().items() if e.done or e.failed}
         of = (item_id, tuple((key, e.done, e.failed) for key, e in standing.items()))
         if of == self._detail_of:
             return
@@ -256,9 +254,7 @@ class Items:
         began = self._clock()
         self._detail_of = of
         self.detail = read_detail(connection, item_id, standing)
-        self._detail_rest_until = began + max(
-            _LEAST_REST_S, _REST_SHARE * (self._clock() - began)
-        )
+        self._detail_rest_until = began + max(_LEAST_REST_S, _REST_SHARE * (self._clock() - began))
 
 
 def _sides(work: Work, pair: Sequence[Evaluation]) -> tuple[_Sides, int | None]:
@@ -432,4 +428,3 @@ def _list(text: str | None) -> list[Any]:
     except (ValueError, RecursionError):
         return []
     return found if isinstance(found, list) else []
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 from pathlib import Path
@@ -22,7 +21,7 @@ def describe_picture(path: str) -> Picture:
     if not path:
         return Picture(path, trouble="no picture")
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
         if not stat.S_ISREG(found.st_mode):
             return Picture(path, trouble="not a file")
         with Path(path).open("rb") as file:

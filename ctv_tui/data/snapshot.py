@@ -166,12 +166,6 @@ class Timeline:
     began_at: float = 0.0
     checkpoint_id: int = 0
 
-    @property
-    def imbalance(self) -> float | None:
-        """The busiest worker's seconds over the mean worker's; 1 is perfect balance."""
-        busy = [lane.busy_s for lane in self.lanes]
-        return max(busy) * len(busy) / sum(busy) if sum(busy) > 0 else None
-
 
 @dataclass(frozen=True, slots=True)
 class Device:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ctv_engine.store.reader import NewerSchemaError, StoreError, open_read_only
 from ctv_engine.store.rows import SCHEMA_VERSION
-from ctv_tui.data.lanes import Timelines
 from ctv_tui.data.items import Items
+from ctv_tui.data.lanes import Timelines
 from ctv_tui.data.latency import LatencyBook
 from ctv_tui.data.machine import Machine
 from ctv_tui.data.scores import Events, Scores, Tracking
