@@ -16,6 +16,7 @@ from ctv_tui.widgets.lines import (
     Piece,
     centred,
     first_that_fits,
+    fitted,
     framed,
     joined,
     line,
@@ -170,7 +171,7 @@ def _head(drawn: _Drawn) -> Line:
     if part.finished:
         right = line((f"idle {words.per_cent(part.idle_fraction)}", "wait"))
     else:
-        right = line(("running", "dim"))
+        right = line(("running ", "dim"))
     if width_of(left) + width_of(right) + 1 > drawn.width:
         return first_that_fits(drawn.width, (left, names))
     return spread(left, right, drawn.width)
@@ -179,28 +180,26 @@ def _head(drawn: _Drawn) -> Line:
 def _numbers(drawn: Sequence[_Drawn], workers: dict[int, str]) -> list[list[Line]]:
     """Return makespan/ideal and imbalance of every part, in one row if they fit side by side."""
     ratios = [_ratio(one.part) for one in drawn]
-    busiest = [_imbalance(one.part, workers) for one in drawn]
+    busiest = [_imbalance(one.part, workers, one.width) for one in drawn]
     wide = [joined(pair, (" · ", "dim")) for pair in zip(ratios, busiest, strict=True)]
     if all(width_of(row) <= one.width for row, one in zip(wide, drawn, strict=True)):
         rows = [wide]
     else:
         rows = [ratios, busiest] if any(busiest) else [ratios]
-    return [
-        [first_that_fits(one.width, (text,)) for text, one in zip(row, drawn, strict=True)]
-        for row in rows
-    ]
+    return [[fitted(text, one.width) for text, one in zip(row, drawn, strict=True)] for row in rows]
 
 
 def _ratio(part: Part) -> Line:
     return line((f"makespan/ideal {part.ratio:.3f}", "dim")) if part.ratio else ()
 
 
-def _imbalance(part: Part, workers: dict[int, str]) -> Line:
+def _imbalance(part: Part, workers: dict[int, str], width: int) -> Line:
+    """Return the imbalance with the busiest worker's name where there is room for it."""
     if part.imbalance is None or len(part.busy_s) < 2:
         return ()
-    name = workers.get(part.busiest or 0, "")
-    told = f" {name}" if part.imbalance >= 1.005 and cells(name) <= 8 else ""
-    return line((f"max/mean busy {part.imbalance:.2f}{told}", "dim"))
+    text = f"max/mean busy {part.imbalance:.2f}"
+    name = f" {workers.get(part.busiest or 0, '')}" if part.imbalance >= 1.005 else ""
+    return line((text + name if cells(text + name) <= min(width, 30) else text, "dim"))
 
 
 def _lane(drawn: _Drawn, worker: int, lanes: Sequence[tuple[float, Lane]]) -> Line:
