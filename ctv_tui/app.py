@@ -22,10 +22,12 @@ from textual.reactive import reactive
 
 from ctv_tui.data import Snapshot, follow, safe, words
 from ctv_tui.data.text import saving_words
+from ctv_tui.data.wishes import Wishes
 from ctv_tui.screens.actions import TABS, bindings
 from ctv_tui.screens.correlation import CorrelationPane
 from ctv_tui.screens.gpus import Gpus
 from ctv_tui.screens.help import Help
+from ctv_tui.screens.items import Items
 from ctv_tui.screens.latency import LatencyPane
 from ctv_tui.screens.pane import Pane
 from ctv_tui.screens.trajectories import DatasetList, Trajectories
@@ -37,7 +39,7 @@ from ctv_tui.widgets.message import Sentence
 LEAST_SIZE = (60, 16)
 EXIT_NO_DATABASE = 3
 
-PANES: tuple[type[Pane], ...] = (Trajectories, Gpus, LatencyPane, CorrelationPane)
+PANES: tuple[type[Pane], ...] = (Trajectories, Gpus, LatencyPane, CorrelationPane, Items)
 
 Feed = Callable[[threading.Event], Iterator[Snapshot]]
 """Yields snapshots until the event is set; runs in the reader's thread."""
@@ -79,7 +81,12 @@ class Dashboard(App[None]):
     tab: reactive[str] = reactive(TABS[0][0], repaint=False)
 
     def __init__(
-        self, feed: Feed, *, theme: str | None = None, now: Callable[[], float] = time.time
+        self,
+        feed: Feed,
+        *,
+        wishes: Wishes | None = None,
+        theme: str | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         for own in themes():
@@ -93,12 +100,14 @@ class Dashboard(App[None]):
         self._paused_at: float | None = None
         self._status = Status(now, id="status")
         self._tabs = TabBar(TABS, id="tabs")
+        wishes = wishes or Wishes()
         self._trajectories = Trajectories(id="trajectories")
         self._panes: dict[str, Pane] = {
             "trajectories": self._trajectories,
-            "gpus": Gpus(id="gpus"),
+            "gpus": Gpus(wishes, id="gpus"),
             "latency": LatencyPane(id="latency"),
             "correlation": CorrelationPane(id="correlation"),
+            "items": Items(wishes, id="items"),
         }
         self._small = Sentence(id="too-small")
 
@@ -282,7 +291,8 @@ def run_dashboard(db: Path, *, theme: str | None = None, wait_for_db: bool = Fal
     if not wait_for_db and not db.is_file():
         print(f"{safe(str(db))}: no such database", file=sys.stderr)
         return EXIT_NO_DATABASE
-    app = Dashboard(lambda stop: follow(db, stop), theme=theme)
+    wishes = Wishes()
+    app = Dashboard(lambda stop: follow(db, stop, wishes=wishes), wishes=wishes, theme=theme)
     app.run()
     status = app.return_code or 0
     if status in (0, 128 + signal.SIGTERM) and app.newest is not None:

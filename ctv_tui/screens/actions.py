@@ -41,6 +41,7 @@ TABS = (
     ("gpus", "GPUs"),
     ("latency", "Latency"),
     ("correlation", "Correlation"),
+    ("items", "Items"),
 )
 
 ACTIONS: tuple[Action, ...] = (
