@@ -24,6 +24,7 @@ from textual.screen import Screen
 
 from ctv_tui.data import Snapshot, follow, safe, words
 from ctv_tui.data.summary import summary
+from ctv_tui.data.wishes import Wishes
 from ctv_tui.preferences import Preferences
 from ctv_tui.screens.actions import (
     ACTIONS,
@@ -37,6 +38,7 @@ from ctv_tui.screens.correlation import CorrelationPane
 from ctv_tui.screens.events import Events
 from ctv_tui.screens.gpus import Gpus
 from ctv_tui.screens.help import Help
+from ctv_tui.screens.items import Items
 from ctv_tui.screens.keymap import keymap_path, read_keymap
 from ctv_tui.screens.latency import LatencyPane
 from ctv_tui.screens.overview import Overview
@@ -60,6 +62,7 @@ PANES: tuple[tuple[str, str, type[Pane]], ...] = (
     ("gpus", "GPUs", Gpus),
     ("latency", "Latency", LatencyPane),
     ("correlation", "Correlation", CorrelationPane),
+    ("items", "Items", Items),
     ("events", "Events", Events),
 )
 """Every tab in order: its id, its name, its class. A new tab is a line here."""
@@ -120,6 +123,7 @@ class Dashboard(App[None]):
         *,
         preferences: Preferences | None = None,
         complaints: Sequence[str] = (),
+        wishes: Wishes | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
@@ -140,6 +144,9 @@ class Dashboard(App[None]):
         self._status = Status(now, id="status")
         self._tabs = TabBar(TABS, id="tabs")
         self._panes: dict[str, Pane] = {key: pane(id=key) for key, _, pane in PANES}
+        wishes = wishes or Wishes()
+        for pane in self._panes.values():
+            pane.ask_through(wishes)
         self._keys = KeyLine(id="keys")
         self._small = Sentence(id="too-small")
 
@@ -419,10 +426,12 @@ def run_dashboard(
     table, complaints = read_keymap(preferences.keys or keymap_path(), TABLE)
     for complaint in complaints:
         print(complaint, file=sys.stderr)
+    wishes = Wishes()
     app = with_keys(table)(
-        lambda stop: follow(db, stop, compare=preferences.compare),
+        lambda stop: follow(db, stop, wishes=wishes, compare=preferences.compare),
         preferences=preferences,
         complaints=complaints,
+        wishes=wishes,
     )
     app.run()
     status = app.return_code or 0

@@ -42,7 +42,8 @@ def as_json(snapshot: Snapshot, *, now: float | None = None) -> dict[str, Any]:
       or null.
     - ``devices``: ``gpu_uuid``, ``host``, ``workers``, ``at``, ``status``, ``reason``,
       ``utilisation`` (per cent), ``memory_used``, ``memory_total``, ``power_w``, ``temperature_c``,
-      ``sm_clock_mhz``, ``throttle``.
+      ``sm_clock_mhz``, ``throttle``, ``power_limit_w``, ``number``, ``model``,
+      ``other_processes``, ``other_memory``, ``missing`` (field: unsupported, failed, unknown).
     - ``events``: the latest 50: ``at``, ``level``, ``kind``, ``message``, ``step``.
     """
     now = snapshot.read_at if now is None else now
@@ -81,7 +82,12 @@ def as_json(snapshot: Snapshot, *, now: float | None = None) -> dict[str, Any]:
             "lengths": [asdict(bin) for bin in report.lengths],
         },
         "devices": [
-            {**_without(asdict(d), "history"), "workers": list(d.workers)} for d in snapshot.devices
+            {
+                **_without(asdict(d), "history", "worker_ids"),
+                "workers": list(d.workers),
+                "missing": dict(d.missing),
+            }
+            for d in snapshot.devices
         ],
         "events": [_without(asdict(e), "id") for e in snapshot.events[-_EVENTS_KEPT:]],
     }

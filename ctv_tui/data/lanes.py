@@ -10,7 +10,7 @@ from ctv_engine.store.rows import SpanKind
 from ctv_tui.data.machine import Machine
 from ctv_tui.data.scores import ROWS_PER_TICK
 from ctv_tui.data.snapshot import Evaluation, Lane, Segment, Timeline
-from ctv_tui.data.work import Work
+from ctv_tui.data.work import Work, looked_at
 
 BINS = 256
 """A lane holds at most this many bins: more than a terminal has columns to show them."""
@@ -29,6 +29,8 @@ class Binned:
         self.bin_s = _FIRST_BIN_S
         self._start = math.nan
         self.last_end: dict[int, float] = {}
+        self.busy_s: dict[int, float] = {}
+        self._segments: dict[int, tuple[Segment, ...]] = {}
         self._lanes: dict[int, list[list[float]]] = {}
 
     def add(self, worker_id: int, kind: SpanKind, start: float, end: float) -> None:
@@ -36,6 +38,10 @@ class Binned:
         end = max(start, end)
         if math.isnan(self._start):
             self._start = start
+        self.busy_s[worker_id] = self.busy_s.get(worker_id, 0.0) + end - start
+        self._segments.pop(worker_id, None)
+        if start < self.first:
+            self._segments.clear()
         while start < self._start:
             self._widen_before()
         while end - self._start > BINS * self.bin_s:
@@ -56,6 +62,11 @@ class Binned:
 
         Times are seconds since the first span of anybody.
         """
+        if worker_id not in self._segments:
+            self._segments[worker_id] = self._stretches(worker_id)
+        return self._segments[worker_id]
+
+    def _stretches(self, worker_id: int) -> tuple[Segment, ...]:
         before = self.first - self._start
         segments: list[Segment] = []
         open_kind: SpanKind | None = None
@@ -73,6 +84,7 @@ class Binned:
 
     def _widen_after(self) -> None:
         """Join bins in pairs; the freed half lies behind."""
+        self._segments.clear()
         for worker_id, lane in self._lanes.items():
             joined = _joined(lane)
             self._lanes[worker_id] = joined + [_nothing() for _ in range(BINS - len(joined))]
@@ -80,6 +92,7 @@ class Binned:
 
     def _widen_before(self) -> None:
         """Join bins in pairs; the freed half lies in front, so the start moves back."""
+        self._segments.clear()
         self._start -= BINS * self.bin_s
         for worker_id, lane in self._lanes.items():
             joined = _joined(lane)
@@ -100,7 +113,7 @@ def _joined(lane: list[list[float]]) -> list[list[float]]:
 
 
 class Timelines:
-    """Closed and open evaluation of the latest checkpoint that has begun either."""
+    """Closed and open evaluation of one checkpoint: the chosen one, or the latest begun."""
 
     def __init__(self) -> None:
         self._cursor: int | None = None
@@ -109,14 +122,21 @@ class Timelines:
         self._built_from: object = None
         self.timelines: tuple[Timeline, ...] = ()
 
-    def read(self, connection: sqlite3.Connection, work: Work, machine: Machine) -> bool:
+    def read(
+        self,
+        connection: sqlite3.Connection,
+        work: Work,
+        machine: Machine,
+        checkpoint_id: int | None = None,
+    ) -> bool:
         """Fold in new spans; return whether more are left to read."""
         if self._cursor is None:
             self._cursor = connection.execute("SELECT max(id) FROM spans").fetchone()[0] or 0
-        wanted = _latest_pair(work.evaluations)
+        wanted = looked_at(work.evaluations, checkpoint_id)
         for evaluation in wanted:
             if evaluation.id not in self._binned:
                 self._load(connection, evaluation.id)
+                self._built_from = None
         for key in set(self._binned) - {evaluation.id for evaluation in wanted}:
             del self._binned[key]
             self._waits.pop(key, None)
@@ -130,9 +150,10 @@ class Timelines:
             binned = self._binned.get(row["evaluation_id"])
             if binned is not None:
                 binned.add(row["worker_id"], row["kind"], row["started_at"], row["ended_at"])
+                self._built_from = None
         for evaluation in wanted:
             self._read_waits(connection, evaluation)
-        built_from = (self._cursor, wanted)
+        built_from = (wanted, machine.workers)
         if built_from != self._built_from:
             self._built_from = built_from
             self.timelines = tuple(self._timeline(e, machine) for e in wanted)
@@ -178,6 +199,7 @@ class Timelines:
                     segments=binned.segments(worker_id),
                     last_end_s=last_end - binned.first,
                     wait_s=waits.get(worker_id),
+                    busy_s=binned.busy_s.get(worker_id, 0.0),
                 )
             )
         return Timeline(
@@ -189,13 +211,6 @@ class Timelines:
             makespan_s=evaluation.makespan_s,
             ideal_s=evaluation.ideal_s,
             lanes=tuple(lanes),
+            began_at=binned.first if binned.last_end else 0.0,
+            checkpoint_id=evaluation.checkpoint_id,
         )
-
-
-def _latest_pair(evaluations: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
-    """Return the begun closed and open evaluations of the newest checkpoint that has one."""
-    begun = [e for e in evaluations if e.mode != "gold" and (e.state == "running" or e.started_at)]
-    if not begun:
-        return ()
-    newest = max(begun, key=lambda e: (e.step, e.checkpoint_id)).checkpoint_id
-    return tuple(e for e in begun if e.checkpoint_id == newest)

@@ -60,6 +60,50 @@ def shorten(text: str, width: int) -> str:
     return "".join(kept).rstrip() + "…"
 
 
+def whole_words(text: str, width: int) -> str:
+    """Return ``text`` in at most ``width`` cells, cut between words where that costs little.
+
+    A word that alone takes more than half of the width is cut in its middle after all.
+    """
+    short = shorten(text, width)
+    if short == text or width <= 0:
+        return short
+    kept = short[:-1]
+    if text[len(kept) : len(kept) + 1] != " " and " " in kept:
+        at_blank = kept[: kept.rindex(" ")].rstrip()
+        if cells(at_blank) >= width // 2:
+            kept = at_blank
+    return kept.rstrip() + "…"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return ``text`` in lines of at most ``width`` cells, broken between words where it can be."""
+    lines = [""]
+    for word in text.split(" "):
+        room = width - cells(lines[-1])
+        if lines[-1] and cells(word) + 1 <= room:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        while cells(word) > width > 0:
+            lines[-1] = _cut(word, width) or word[:1]
+            word = word[len(lines[-1]) :]
+            lines.append("")
+        lines[-1] = word
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    """Return the longest start of ``text`` that takes at most ``width`` cells."""
+    taken = 0
+    for at, character in enumerate(text):
+        taken += _cells_of(character)
+        if taken > width:
+            return text[:at]
+    return text
+
+
 def pad(text: str, width: int, *, right: bool = False) -> str:
     """Return ``text`` cut or filled with blanks to exactly ``width`` cells."""
     text = shorten(text, width)

@@ -14,9 +14,13 @@ from ctv_engine.store.rows import (
     Mode,
     SpanKind,
 )
+from ctv_tui.data.item_rows import ItemDetail, ItemPage
 
 Health = Literal["ok", "waiting", "gone", "locked", "newer", "unreadable"]
 """``waiting``: never seen yet; ``gone``: was there; ``newer``: a newer schema than ours."""
+
+Missing = Literal["unsupported", "failed", "unknown"]
+"""Why a reading has no value: the device never has it, this attempt failed, nobody said why."""
 
 _CLOSED_DONE = ("closed", "done")
 
@@ -130,18 +134,26 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One worker's part in one evaluation; ``wait_s`` is known once the evaluation has ended."""
+    """One worker's part in one evaluation; ``wait_s`` is known once the evaluation has ended.
+
+    ``busy_s`` is the sum of its spans.
+    """
 
     worker_id: int
     device: str
     segments: tuple[Segment, ...]
     last_end_s: float
     wait_s: float | None
+    busy_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Who did what when in one evaluation. ``extent_s`` is from first to last span."""
+    """Who did what when in one evaluation. ``extent_s`` is from first to last span.
+
+    ``began_at`` is the first span's start, so that the time lines of two evaluations can be put on
+    one axis.
+    """
 
     step: int
     mode: Mode
@@ -151,13 +163,18 @@ class Timeline:
     makespan_s: float | None
     ideal_s: float | None
     lanes: tuple[Lane, ...]
+    began_at: float = 0.0
+    checkpoint_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """One GPU, or one worker's process on a machine without: its last reading and minute.
 
-    ``history`` holds utilisation in per cent, oldest first, one value a reading.
+    ``history`` holds utilisation in per cent, oldest first, one value a reading; None where a
+    reading failed or none was made. ``missing`` says why a field has no value. ``worker_ids`` are
+    all workers that ever had the device, ``workers`` the names of those that have it now.
+    ``number`` is the driver's; ``other_processes`` and ``other_memory`` are those of strangers.
     """
 
     gpu_uuid: str
@@ -174,6 +191,13 @@ class Device:
     sm_clock_mhz: float | None
     throttle: str | None
     history: tuple[float | None, ...]
+    worker_ids: tuple[int, ...] = ()
+    power_limit_w: float | None = None
+    missing: tuple[tuple[str, Missing], ...] = ()
+    number: int | None = None
+    model: str | None = None
+    other_processes: int | None = None
+    other_memory: int | None = None
 
     @property
     def is_host(self) -> bool:
@@ -381,6 +405,8 @@ class Snapshot:
     savings: tuple[Saving, ...] = ()
     tracks: tuple[Track, ...] = ()
     rolling_scopes: tuple[tuple[Correlation, ...], ...] = ()
+    items: ItemPage | None = None
+    item: ItemDetail | None = None
 
     def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
         """Return a trajectory's points, or none."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ctv_engine.store.reader import NewerSchemaError, StoreError, open_read_only
 from ctv_engine.store.rows import SCHEMA_VERSION
+from ctv_tui.data.items import Items
 from ctv_tui.data.lanes import Timelines
 from ctv_tui.data.latency import LatencyBook
 from ctv_tui.data.machine import Machine
@@ -19,6 +20,7 @@ from ctv_tui.data.savings import Savings
 from ctv_tui.data.scores import Events, Scores, Tracking
 from ctv_tui.data.snapshot import Engine, Health, Snapshot, Source
 from ctv_tui.data.tracks import Tracks
+from ctv_tui.data.wishes import Wish, Wishes
 from ctv_tui.data.work import Work, read_engine
 
 POLL_S = 0.25
@@ -43,17 +45,21 @@ class _RunState:
         self.latency = LatencyBook()
         self.others = OtherRuns(compare)
         self.savings = Savings(run_id, compare)
+        self.items = Items()
 
-    def read(self, connection: sqlite3.Connection, now: float) -> bool:
-        """Fold in what is new; return whether more is left to read."""
+    def read(
+        self, connection: sqlite3.Connection, now: float, wish: Wish, is_stale: Callable[[], bool]
+    ) -> bool:
+        """Fold in what is new and what ``wish`` asks for; return whether more is left to read."""
         changed = self.work.read(connection, now)
+        self.items.read(connection, self.work, wish, is_stale)
         self.events.read(connection)
         more = any(
             [
                 self.scores.read(connection, self.work, changed),
                 self.tracking.read(connection),
                 self.machine.read(connection),
-                self.timelines.read(connection, self.work, self.machine),
+                self.timelines.read(connection, self.work, self.machine, wish.checkpoint_id),
                 self.latency.read(connection, self.work),
             ]
         )
@@ -65,7 +71,10 @@ class _RunState:
 
 
 class Tail:
-    """Reads a database incrementally. Owned by one thread; never raises for a bad file."""
+    """Reads a database incrementally. Owned by one thread; never raises for a bad file.
+
+    ``wishes`` may be changed by any thread and name what is read besides what is always read.
+    """
 
     def __init__(
         self,
@@ -73,10 +82,13 @@ class Tail:
         *,
         now: Callable[[], float] = time.time,
         compare: Sequence[Path] = (),
+        wishes: Wishes | None = None,
     ) -> None:
         self.path = Path(path)
         self._compare = tuple(compare)
         self._now = now
+        self._wishes = wishes or Wishes()
+        self._answered: Wish | None = None
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._state: _RunState | None = None
@@ -184,11 +196,14 @@ class Tail:
     # --- its content --------------------------------------------------------------------------
 
     def _read(self) -> bool:
-        """Read inside one transaction if the file changed; return whether it did."""
+        """Read inside one transaction if the file or the wish changed; return whether it did."""
         assert self._connection is not None
+        wish = self._wishes.now
+        due = wish != self._answered or (self._state is not None and self._state.items.is_due)
         try:
             version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            if version == self._version and not self._loading and self._health == "ok":
+            known = version == self._version and not due
+            if known and not self._loading and self._health == "ok":
                 return False
             schema = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if schema > SCHEMA_VERSION:
@@ -196,7 +211,7 @@ class Tail:
                 return False
             self._connection.execute("BEGIN")
             try:
-                self._read_rows(self._connection)
+                self._read_rows(self._connection, wish)
             finally:
                 self._connection.rollback()
         except sqlite3.OperationalError as error:
@@ -208,7 +223,7 @@ class Tail:
         except sqlite3.DatabaseError as error:
             self._give_up(error)
             return False
-        self._version = version
+        self._version, self._answered = version, wish
         self._become("ok", "")
         return True
 
@@ -218,14 +233,16 @@ class Tail:
         self._state = None
         self._become("unreadable", f"{self.path}: {error}")
 
-    def _read_rows(self, connection: sqlite3.Connection) -> None:
+    def _read_rows(self, connection: sqlite3.Connection, wish: Wish) -> None:
         self._engine, run_id = read_engine(connection)
         if run_id is None:
             self._state = None
             return
         if self._state is None or self._state.run_id != run_id:
             self._state = _RunState(run_id, self._compare)
-        self._loading = self._state.read(connection, self._now())
+        self._loading = self._state.read(
+            connection, self._now(), wish, lambda: self._wishes.now is not wish
+        )
 
     def _snapshot(self) -> Snapshot:
         source = Source(
@@ -254,6 +271,8 @@ class Tail:
             savings=state.savings.savings,
             tracks=state.tracks.tracks,
             rolling_scopes=state.tracking.rolling_scopes,
+            items=state.items.page,
+            item=state.items.detail,
         )
 
 
@@ -278,20 +297,23 @@ def follow(
     stop: threading.Event,
     *,
     poll_s: float = POLL_S,
+    wishes: Wishes | None = None,
     compare: Sequence[Path] = (),
 ) -> Iterator[Snapshot]:
     """Yield a snapshot at the start and after every change, until ``stop`` is set.
 
-    ``compare`` are more databases, whose runs can be laid over the one that is shown.
+    A change of ``wishes`` is answered at once; ``stop`` is noticed within ``poll_s``. ``compare``
+    are more databases, whose runs can be laid over the one that is shown.
     """
-    tail = Tail(path, compare=compare)
+    wishes = wishes or Wishes()
+    tail = Tail(path, wishes=wishes, compare=compare)
     try:
         while not stop.is_set():
             snapshot = tail.poll()
             if snapshot is not None:
                 yield snapshot
-            if not tail.loading:
-                stop.wait(poll_s)
+            if not tail.loading and not stop.is_set():
+                wishes.wait(poll_s)
     finally:
         tail.close()
 

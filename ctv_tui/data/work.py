@@ -41,6 +41,32 @@ def read_engine(connection: sqlite3.Connection) -> tuple[Engine | None, int | No
     return engine, run_id
 
 
+def looked_at(
+    evaluations: tuple[Evaluation, ...], checkpoint_id: int | None = None
+) -> tuple[Evaluation, ...]:
+    """Return the begun closed and open evaluations of a checkpoint, closed first.
+
+    Without ``checkpoint_id``, or if nothing of it has begun, it is the newest that has one.
+    """
+    begun = _begun(evaluations)
+    if not begun:
+        return ()
+    chosen = checkpoint_id
+    if not any(e.checkpoint_id == chosen for e in begun):
+        chosen = max(begun, key=lambda e: (e.step, e.checkpoint_id)).checkpoint_id
+    return tuple(e for e in begun if e.checkpoint_id == chosen)
+
+
+def checkpoints_begun(evaluations: tuple[Evaluation, ...]) -> tuple[int, ...]:
+    """Return the ids of the checkpoints that can be looked at, by step."""
+    ordered = sorted(_begun(evaluations), key=lambda e: (e.step, e.checkpoint_id))
+    return tuple(dict.fromkeys(e.checkpoint_id for e in ordered))
+
+
+def _begun(evaluations: tuple[Evaluation, ...]) -> list[Evaluation]:
+    return [e for e in evaluations if e.mode != "gold" and (e.state == "running" or e.started_at)]
+
+
 class Work:
     """What is to do and what was done.
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.containers import Container
 
 from ctv_tui.data import Snapshot
+from ctv_tui.data.wishes import Wishes
 from ctv_tui.screens.actions import Action
 from ctv_tui.widgets.painted import Painted
 
@@ -25,6 +26,11 @@ class Pane(Container):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._snapshot: Snapshot | None = None
+        self._wishes = Wishes()
+
+    def ask_through(self, wishes: Wishes) -> None:
+        """Say through ``wishes`` what the tab needs besides what every snapshot holds."""
+        self._wishes = wishes
 
     def take(self, snapshot: Snapshot) -> None:
         """Show a snapshot; called only while the tab is the visible one."""

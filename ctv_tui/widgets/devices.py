@@ -1,18 +1,45 @@
-"""Tables of the machine: devices with their last minute, and the balance of each evaluation."""
+"""The devices: how busy each was in its last minute, what it holds, and how long it waited."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ctv_tui.data import safe, words
-from ctv_tui.data.safe_text import cells, pad, shorten
-from ctv_tui.data.snapshot import Device, Evaluation
+from ctv_tui.data.safe_text import cells, pad, whole_words
+from ctv_tui.data.snapshot import Device, Missing
 from ctv_tui.theme import Role
-from ctv_tui.widgets.lines import Line, centred, framed, line, more_below, sparkline
-from ctv_tui.widgets.painted import Painted
+from ctv_tui.widgets.lines import (
+    RISING,
+    Line,
+    Piece,
+    centred,
+    first_that_fits,
+    framed,
+    line,
+    more_below,
+)
+from ctv_tui.widgets.scrolled import Scrolled
 
+Waits = Mapping[tuple[str, str], float | None]
+"""Share of its time that a device waited, by host and UUID."""
+
+SILENT_AFTER_S = 5.0
 _HISTORY_MOST = 60
+_UTIL_WIDTH = 7
+_GAP = "·"
+_MARKS: dict[Missing, str] = {"unsupported": "n/a", "failed": "?", "unknown": "–"}
+_STATUS_WORDS = {"lost": "lost", "error": "error", "no driver": "none"}
+_NVML_NOTES: tuple[str, ...] = (
+    "utilisation (NVML): a kernel ran, and be it one that only spins · wait: nothing to do,"
+    " by the engine's time stamps",
+    "utilisation: some kernel ran, even if it spins · wait: by engine's time stamps",
+    "utilisation: a kernel ran · wait: by time stamps",
+)
+_HOST_NOTES: tuple[str, ...] = (
+    "no NVIDIA GPU: each worker's own process, its CPU time in per cent of one core",
+    "no NVIDIA GPU: each worker's own process",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,87 +57,163 @@ _COLUMNS = (
     _Column("temp", 6, 4),
     _Column("clock", 9, 6),
     _Column("throttle", 11, 5),
+    _Column("others", 9, 7),
+    _Column("wait", 8, 1),
 )
 
 
-class DeviceTable(Painted):
-    """Utilisation with its last minute, memory, power, temperature per device."""
+class DeviceTable(Scrolled):
+    """Utilisation with its last minute, memory, power, temperature, clock and wait per device."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._devices: tuple[Device, ...] = ()
+        self._waits: Waits = {}
+        self._now = 0.0
 
-    def show(self, devices: tuple[Device, ...]) -> None:
-        """Show ``devices``."""
-        if devices is not self._devices or not self._lines:
-            self._devices = devices
-            self.redraw()
+    def show(self, devices: tuple[Device, ...], waits: Waits, now: float) -> None:
+        """Show ``devices``; one whose reading is long before ``now`` is silent."""
+        self._devices, self._waits, self._now = devices, waits, now
+        self.redraw()
 
     @property
     def rows_wanted(self) -> int:
         """How many rows show every device."""
-        return 3 + max(1, len(self._devices))
+        return 4 + max(1, len(self._devices))
+
+    @property
+    def overflows(self) -> bool:
+        """Whether there are more devices than rows for them."""
+        return self.size.height < self.rows_wanted
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
-        """Return the framed table."""
-        title = line(("devices", "title"))
-        right = line(("utilisation: a kernel was running, not how busy it was", "dim"))
-        body = device_rows(self._devices, width - 2, height - 2)
-        if any(device.is_host for device in self._devices):
-            right = line(("no NVIDIA GPU: each worker's own process", "dim"))
-        return framed(body, width, height, title=title, rights=[right])
+        """Return the framed table with its footnote."""
+        devices = self._devices
+        room = height - 4
+        first = self.clamped(len(devices), room)
+        body = device_rows(devices[first:], width - 2, height - 3, self._waits, self._now)
+        body = body[: height - 3]
+        if devices:
+            body += [()] * (height - 3 - len(body))
+            body.append(footnote(devices, width - 2))
+        above = line((f"{first} above ↑ ", "dim")) if first else ()
+        more = line(*above, *more_below(len(devices) - first, room))
+        return framed(body, width, height, title=line(("devices", "title")), rights=[more])
 
 
-def device_rows(devices: Sequence[Device], width: int, height: int) -> list[Line]:
+def footnote(devices: Sequence[Device], width: int) -> Line:
+    """Return what the numbers mean, with the marks of missing values if there are any."""
+    notes = _HOST_NOTES if any(device.is_host for device in devices) else _NVML_NOTES
+    kinds = {kind for device in devices for _, kind in device.missing if not device.is_host}
+    marks = [
+        text
+        for kind, text in (("unsupported", "n/a: this GPU has none"), ("failed", "?: not now"))
+        if kind in kinds
+    ]
+    found = [(" · ".join([*marks, note])) for note in notes]
+    return first_that_fits(width, (line((f" {text}", "dim")) for text in [*found, notes[-1]]))
+
+
+def device_rows(
+    devices: Sequence[Device],
+    width: int,
+    height: int,
+    waits: Waits | None = None,
+    now: float = 0.0,
+) -> list[Line]:
     """Return the table's head and one row per device."""
     if not devices:
         return centred("no device readings yet", width, height)
     names = [_name(device) for device in devices]
-    name_width = min(26, max(len(name) for name in names)) + 2
-    columns = _fitting(width - name_width - 8 - 12, devices)
-    spark_width = width - name_width - 8 - 2 - sum(c.width for c in columns)
+    name_width = min(28, max(map(cells, names))) + 2
+    values = [_values(device, waits or {}) for device in devices]
+    columns = _fitting(width - name_width - _UTIL_WIDTH - 14, values)
+    spark_width = width - name_width - _UTIL_WIDTH - 3 - sum(c.width for c in columns)
     spark_width = max(8, min(_HISTORY_MOST, spark_width))
-    head = pad(" ", name_width) + pad("util", 7, right=True) + "  "
+    head = pad(" ", name_width) + pad("util", _UTIL_WIDTH, right=True) + "  "
     head += pad("last 60 s" if spark_width >= 9 else "60 s", spark_width)
     head += "".join(pad(c.head, c.width, right=True) for c in columns)
     rows = [line((head, "dim"))]
-    room = height - 1
-    shown = devices if len(devices) <= room else devices[: room - 1]
-    for device, name in zip(shown, names, strict=False):
-        values = _values(device)
-        texts = [pad(values[c.head], c.width, right=True) for c in columns]
-        if device.status not in ("ok", "host"):
-            reason = shorten(safe(device.reason or device.status), width - name_width)
-            rows.append(line(pad(f" {name}", name_width), (f"  {reason}", "error")))
+    for device, name, value in list(zip(devices, names, values, strict=True))[: height - 1]:
+        start = line(pad(f" {name}", name_width))
+        trouble = _trouble(device, now)
+        if trouble:
+            word, why = trouble
+            left = width - name_width - _UTIL_WIDTH - 2 - spark_width - 2
+            rows.append(
+                line(
+                    *start,
+                    (pad(word, _UTIL_WIDTH, right=True), "error"),
+                    "  ",
+                    *(heat(device.history, spark_width) if left >= cells(why) else ()),
+                    "  " if left >= cells(why) else "",
+                    (whole_words(why, left if left >= cells(why) else left + spark_width), "error"),
+                )
+            )
             continue
         rows.append(
             line(
-                pad(f" {name}", name_width),
-                pad(_whole(device.utilisation, " %"), 7, right=True),
+                *start,
+                (pad(value["util"], _UTIL_WIDTH, right=True), _role_of("util", device)),
                 "  ",
-                (sparkline(device.history, spark_width), "good"),
-                *((text, _role_of(c.head, device)) for c, text in zip(columns, texts, strict=True)),
+                *heat(device.history, spark_width),
+                *(
+                    (pad(value[c.head], c.width, right=True), _role_of(c.head, device))
+                    for c in columns
+                ),
             )
         )
-    if len(shown) < len(devices):
-        rows.append(line((f" … {len(devices) - len(shown)} more devices", "dim")))
     return rows
 
 
-def _fitting(room: int, devices: Sequence[Device]) -> list[_Column]:
+def _trouble(device: Device, now: float) -> tuple[str, str] | None:
+    """Return a word and a reason if a device has no values at all, or none that are fresh."""
+    word = _STATUS_WORDS.get(device.status)
+    reason = safe(device.reason or device.status)
+    if word is not None:
+        return word, f"no driver: {reason}" if word == "none" else reason
+    if device.status not in ("ok", "host"):
+        return "–", reason
+    if now - device.at > SILENT_AFTER_S:
+        return "silent", f"no reading for {words.duration(round(now - device.at))}"
+    return None
+
+
+def heat(history: Sequence[float | None], width: int) -> Line:
+    """Return utilisation as bars, the newest at the right; what is not known is a dot.
+
+    More values than columns are joined to each column's mean. Below half the bars change colour.
+    """
+    columns = min(width, len(history))
+    row: list[Piece] = [(" " * (width - columns), "")] if columns < width else []
+    for column in range(columns):
+        start, end = (n * len(history) // columns for n in (column, column + 1))
+        known = [value for value in history[start:end] if value is not None]
+        if known:
+            mean = max(0.0, min(100.0, sum(known) / len(known)))
+            cell: Piece = (RISING[max(1, round(mean / 12.5))], "good" if mean >= 50 else "wait")
+        else:
+            cell = (_GAP, "dim")
+        if row and row[-1][1] == cell[1]:
+            row[-1] = (row[-1][0] + cell[0], cell[1])
+        else:
+            row.append(cell)
+    return tuple(row)
+
+
+def _fitting(room: int, values: Sequence[Mapping[str, str]]) -> list[_Column]:
     """Return the columns that have a value and fit, in their order."""
-    values = [_values(device) for device in devices]
     known = []
     for column in _COLUMNS:
-        longest = max(cells(v[column.head]) for v in values)
-        if any(v[column.head] != "–" for v in values):
+        longest = max(cells(value[column.head]) for value in values)
+        if any(value[column.head] != "–" for value in values):
             known.append(replace(column, width=max(column.width, longest + 2)))
     chosen: list[_Column] = []
     for column in sorted(known, key=lambda c: c.rank):
         if column.width <= room:
             chosen.append(column)
             room -= column.width
-    return [c for c in known if c in chosen]
+    return [column for column in known if column in chosen]
 
 
 def _name(device: Device) -> str:
@@ -118,81 +221,41 @@ def _name(device: Device) -> str:
     uuid = safe(device.gpu_uuid)
     if device.is_host:
         return workers or uuid
-    return f"{workers or 'unused'} {uuid[:12]}"
+    model = safe(device.model or "").removeprefix("NVIDIA ")
+    return f"{workers or _unused(device)} {model or uuid[:12]}"
 
 
-def _values(device: Device) -> dict[str, str]:
+def _unused(device: Device) -> str:
+    return "unused" if device.number is None else f"unused {device.number}"
+
+
+def _values(device: Device, waits: Waits) -> dict[str, str]:
+    missing = {field: _MARKS[kind] for field, kind in device.missing}
+
+    def shown(field: str, value: float | None, unit: str) -> str:
+        return missing.get(field, "–") if value is None else f"{value:.0f}{unit}"
+
     used, total = device.memory_used, device.memory_total
-    memory = "–"
+    memory = missing.get("memory_used", "–")
     if used is not None:
-        memory = words.size(used)
-        if total:
-            memory = f"{used / 1e9:.1f}/{total / 1e9:.1f} GB"
+        memory = f"{used / 1e9:.1f}/{total / 1e9:.1f} GB" if total else words.size(used)
+    power = shown("power_w", device.power_w, " W")
+    if device.power_w is not None and device.power_limit_w:
+        power = f"{device.power_w:.0f}/{device.power_limit_w:.0f} W"
+    throttle = missing.get("throttle", "–") if device.throttle is None else device.throttle or "–"
     return {
+        "util": shown("utilisation", device.utilisation, " %"),
         "memory": memory,
-        "power": _whole(device.power_w, " W"),
-        "temp": _whole(device.temperature_c, " °C"),
-        "clock": _whole(device.sm_clock_mhz, " MHz"),
-        "throttle": shorten(safe(device.throttle or "–"), 24),
+        "power": power,
+        "temp": shown("temperature_c", device.temperature_c, " °C"),
+        "clock": shown("sm_clock_mhz", device.sm_clock_mhz, " MHz"),
+        "throttle": whole_words(safe(throttle), 22),
+        "others": words.size(device.other_memory) if device.other_memory else "–",
+        "wait": words.per_cent(waits.get((device.host, device.gpu_uuid))),
     }
 
 
 def _role_of(head: str, device: Device) -> Role:
-    return "warning" if head == "throttle" and device.throttle else ""
-
-
-def _whole(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.0f}{unit}"
-
-
-class BalanceTable(Painted):
-    """Idle fraction and makespan of every evaluation, newest first."""
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self._evaluations: tuple[Evaluation, ...] = ()
-        self._first = 0
-
-    def show(self, evaluations: tuple[Evaluation, ...]) -> None:
-        """Show those of ``evaluations`` that have begun."""
-        if evaluations is not self._evaluations or not self._lines:
-            self._evaluations = evaluations
-            self.redraw()
-
-    def scroll_rows(self, by: int) -> None:
-        """Move the table by rows."""
-        self._first = max(0, self._first + by)
-        self.redraw()
-
-    def paint(self, width: int, height: int) -> Sequence[Line]:
-        """Return the framed table."""
-        begun = [e for e in self._evaluations if e.started_at is not None][::-1]
-        self._first = max(0, min(self._first, len(begun) - (height - 3)))
-        body = balance_rows(begun[self._first :], width - 2, height - 2)
-        title = line(("balance of evaluations", "title"))
-        more = more_below(len(begun) - self._first, height - 3)
-        return framed(body, width, height, title=title, rights=[more])
-
-
-def balance_rows(evaluations: Sequence[Evaluation], width: int, height: int) -> list[Line]:
-    """Return the table's head and one row per evaluation."""
-    if not evaluations:
-        return centred("no evaluation has begun", width, height)
-    head = f" {'step':>9}  {'mode':<7}{'items':>13}{'makespan':>11}{'/ideal':>9}{'idle':>9}  "
-    gauge = max(0, min(40, width - len(head) - 1))
-    rows = [line((head + ("share of worker time that waited" if gauge >= 32 else ""), "dim"))]
-    for e in evaluations[: height - 1]:
-        items = f"{e.done + e.failed}/{e.planned}"
-        ratio = f"{e.makespan_s / e.ideal_s:.3f}" if e.makespan_s and e.ideal_s else "–"
-        makespan = words.small_seconds(e.makespan_s) if e.makespan_s is not None else e.state
-        share = e.idle_fraction or 0.0
-        hatch = "╱" * (round(share * gauge) or (1 if share > 0.002 and gauge else 0))
-        rows.append(
-            line(
-                f" {e.step:>9}  ",
-                (f"{e.mode:<7}", e.mode),
-                f"{items:>13}{makespan:>11}{ratio:>9}{words.per_cent(e.idle_fraction):>9}  ",
-                (hatch, "wait"),
-            )
-        )
-    return rows
+    if head == "throttle" and device.throttle:
+        return "warning"
+    return "wait" if head == "wait" else ""

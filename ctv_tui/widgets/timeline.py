@@ -1,12 +1,14 @@
-"""Who worked and who waited: one row per worker, closed and open side by side."""
+"""Who worked and who waited: one row per worker, closed and open on one axis."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ctv_engine.store.rows import SpanKind
 from ctv_tui.data import safe, words
-from ctv_tui.data.safe_text import pad
+from ctv_tui.data.balance import Part, parts_of
+from ctv_tui.data.safe_text import cells, pad
 from ctv_tui.data.snapshot import Lane, Timeline
 from ctv_tui.theme import Role
 from ctv_tui.widgets.lines import (
@@ -16,10 +18,12 @@ from ctv_tui.widgets.lines import (
     first_that_fits,
     fitted,
     framed,
+    joined,
     line,
     spread,
+    width_of,
 )
-from ctv_tui.widgets.painted import Painted
+from ctv_tui.widgets.scrolled import Scrolled
 
 _LOOKS: dict[SpanKind, tuple[str, Role]] = {
     "load": ("▒", "load"),
@@ -30,13 +34,14 @@ _LOOKS: dict[SpanKind, tuple[str, Role]] = {
 }
 _WAIT: Piece = ("╱", "wait")
 _WAIT_WIDTH = 8
-_FINISHED = ("done", "failed")
-FIXED_ROWS = 5
-"""Rows besides the lanes: frame, heads, ratio, legend."""
+_LABEL_WIDTH = 12
+_LEAST_PART = 24
+_DIVIDER: Piece = (" │ ", "frame")
+_LEAST_KIND_SHARE = 0.25
 
 
-class TimelineView(Painted):
-    """Draws the time lines of the latest checkpoint."""
+class TimelineView(Scrolled):
+    """Draws the time lines of one checkpoint."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -48,107 +53,195 @@ class TimelineView(Painted):
             self._timelines = timelines
             self.redraw()
 
+    def rows_wanted(self, width: int) -> int:
+        """Return how many rows of ``width`` cells show every lane."""
+        return 2 + body_rows(self._timelines, width - 2)
+
     @property
-    def rows_wanted(self) -> int:
-        """How many rows show every lane."""
-        return FIXED_ROWS + max(1, len(_workers(self._timelines)))
+    def overflows(self) -> bool:
+        """Whether there are more lanes than rows for them."""
+        return self.size.height < self.rows_wanted(self.size.width)
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
         """Return the framed time lines."""
-        body = timeline_body(self._timelines, width - 2, height - 2)
-        step = f" · checkpoint-{self._timelines[0].step}" if self._timelines else ""
-        return framed(body, width, height, title=line(("time line", "title"), step))
+        timelines = self._timelines
+        room = height - 2 - body_rows(timelines, width - 2) + len(_workers(timelines))
+        first = self.clamped(len(_workers(timelines)), max(1, room - 1))
+        body = timeline_body(timelines, width - 2, height - 2, first if room > 0 else 0)
+        step = f" · checkpoint-{timelines[0].step}" if timelines else ""
+        keys = line(("[ ]", "key"), (" older, newer checkpoint", "dim")) if timelines else ()
+        return framed(body, width, height, title=line(("time line", "title"), step), rights=[keys])
 
 
-def timeline_body(timelines: Sequence[Timeline], width: int, height: int) -> list[Line]:
-    """Return head, lanes, ratio and legend for an area."""
-    if not any(t.lanes for t in timelines):
-        return centred("waiting for the first batch of a checkpoint…", width, height)
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A part with the cells that it gets; ``column_s`` is how long one of its columns is."""
+
+    part: Part
+    width: int
+
+    @property
+    def columns(self) -> int:
+        return max(1, self.width - _WAIT_WIDTH)
+
+    @property
+    def column_s(self) -> float:
+        return self.part.extent_s / self.columns
+
+
+def body_rows(timelines: Sequence[Timeline], width: int) -> int:
+    """Return how many rows :func:`timeline_body` takes for every lane."""
     workers = _workers(timelines)
-    label_width = min(12, max(len(name) for name in workers.values()) + 2)
-    half = (width - label_width - 3 * (len(timelines) - 1)) // len(timelines)
-    room = max(1, height - 3)
-    shown = list(workers)[: room if len(workers) <= room else room - 1]
-    rows = [_row("", label_width, [_head(t, half) for t in timelines])]
+    if not workers:
+        return 4
+    drawn = _drawn(parts_of(timelines), width - _label_width(workers))
+    return 2 + len(workers) + len(_numbers(drawn, workers))
+
+
+def timeline_body(
+    timelines: Sequence[Timeline], width: int, height: int, first: int = 0
+) -> list[Line]:
+    """Return heads, lanes from the ``first`` on, numbers and legend for an area."""
+    workers = _workers(timelines)
+    if not workers:
+        return centred("waiting for the first batch of a checkpoint…", width, height)
+    label_width = _label_width(workers)
+    drawn = _drawn(parts_of(timelines), width - label_width)
+    numbers = _numbers(drawn, workers)
+    room = max(1, height - 2 - len(numbers))
+    shown = list(workers)[first : first + (room if len(workers) <= room else room - 1)]
+    lanes = _lanes_by_worker(timelines)
+    rows = [_row("", label_width, [_head(one) for one in drawn])]
     for worker in shown:
-        lanes = [_lane(t, worker, half) for t in timelines]
-        rows.append(_row(workers[worker], label_width, lanes))
+        row = [_lane(one, worker, lanes[worker]) for one in drawn]
+        rows.append(_row(workers[worker], label_width, row))
     if len(shown) < len(workers):
-        rows.append(line("", (f" … {len(workers) - len(shown)} more workers", "dim")))
-    rows.append(_row("", label_width, [_ratio(t, half) for t in timelines]))
-    rows.append(_legend(width))
+        above = f"{first} above, " if first else ""
+        more = len(workers) - len(shown) - first
+        rows.append(line((f" … {above}{more} more workers", "dim")))
+    rows += [_row("", label_width, parts) for parts in numbers]
+    rows.append(_legend(drawn, width))
     return rows[:height]
 
 
 def _workers(timelines: Sequence[Timeline]) -> dict[int, str]:
     """Return every worker's name by its id."""
-    return {lane.worker_id: safe(lane.device) for timeline in timelines for lane in timeline.lanes}
+    found = {lane.worker_id: safe(lane.device) for t in timelines for lane in t.lanes}
+    return dict(sorted(found.items()))
+
+
+def _label_width(workers: dict[int, str]) -> int:
+    return min(_LABEL_WIDTH, max(cells(name) for name in workers.values()) + 2)
+
+
+def _lanes_by_worker(timelines: Sequence[Timeline]) -> dict[int, list[tuple[float, Lane]]]:
+    """Return each worker's lanes with the instants at which their time lines begin."""
+    found: dict[int, list[tuple[float, Lane]]] = {}
+    for timeline in timelines:
+        for lane in timeline.lanes:
+            found.setdefault(lane.worker_id, []).append((timeline.began_at, lane))
+    return found
+
+
+def _drawn(parts: Sequence[Part], width: int) -> list[_Drawn]:
+    """Share out the width: in proportion to time, but none so narrow that it shows nothing."""
+    width -= cells(_DIVIDER[0]) * (len(parts) - 1)
+    if len(parts) < 2:
+        return [_Drawn(part, width) for part in parts]
+    columns = width - _WAIT_WIDTH * len(parts)
+    whole = sum(part.extent_s for part in parts)
+    least = min(_LEAST_PART, width // len(parts))
+    first = round(columns * parts[0].extent_s / whole) + _WAIT_WIDTH
+    first = max(least, min(width - least, first))
+    return [_Drawn(parts[0], first), _Drawn(parts[1], width - first)]
 
 
 def _row(label: str, label_width: int, parts: Sequence[Line]) -> Line:
     row = line((pad(f" {label}", label_width), ""))
     for number, part in enumerate(parts):
-        row = (*row, (" │ ", "frame"), *part) if number else (*row, *part)
+        row = (*row, _DIVIDER, *part) if number else (*row, *part)
     return row
 
 
-def _head(timeline: Timeline, width: int) -> Line:
-    long = f"{timeline.mode} {words.small_seconds(timeline.extent_s)}"
-    if timeline.state == "running":
-        return spread(line((long, timeline.mode)), line(("running", "dim")), width)
-    idle = f"idle {words.per_cent(timeline.idle_fraction)}"
-    return spread(line((long, timeline.mode)), line((idle, "wait")), width)
+def _head(drawn: _Drawn) -> Line:
+    part = drawn.part
+    names = joined([line((mode, mode)) for mode in part.modes], (" and ", "dim"))
+    long = line(*names, (" together", "dim")) if len(part.modes) > 1 else names
+    left = line(*long, f" {words.small_seconds(part.extent_s)}")
+    if part.finished:
+        right = line((f"idle {words.per_cent(part.idle_fraction)}", "wait"))
+    else:
+        right = line(("running ", "dim"))
+    if width_of(left) + width_of(right) + 1 > drawn.width:
+        return first_that_fits(drawn.width, (left, names))
+    return spread(left, right, drawn.width)
 
 
-def _ratio(timeline: Timeline, width: int) -> Line:
-    if not timeline.makespan_s or not timeline.ideal_s:
-        return fitted((), width)
-    ratio = timeline.makespan_s / timeline.ideal_s
-    return first_that_fits(
-        width, (line((f"makespan/ideal {ratio:.3f}", "dim")), line((f"{ratio:.3f}", "dim")))
-    )
+def _numbers(drawn: Sequence[_Drawn], workers: dict[int, str]) -> list[list[Line]]:
+    """Return makespan/ideal and imbalance of every part, in one row if they fit side by side."""
+    ratios = [_ratio(one.part) for one in drawn]
+    busiest = [_imbalance(one.part, workers, one.width) for one in drawn]
+    wide = [joined(pair, (" · ", "dim")) for pair in zip(ratios, busiest, strict=True)]
+    if all(width_of(row) <= one.width for row, one in zip(wide, drawn, strict=True)):
+        rows = [wide]
+    else:
+        rows = [ratios, busiest] if any(busiest) else [ratios]
+    return [[fitted(text, one.width) for text, one in zip(row, drawn, strict=True)] for row in rows]
 
 
-def _lane(timeline: Timeline, worker_id: int, width: int) -> Line:
-    lane = next((one for one in timeline.lanes if one.worker_id == worker_id), None)
-    if lane is None or timeline.extent_s <= 0:
-        return fitted((), width)
-    columns = max(1, width - _WAIT_WIDTH)
-    waits = timeline.state in _FINISHED and bool(lane.wait_s)
-    pieces = lane_pieces(lane, timeline.extent_s, columns, waits=waits)
-    seconds = words.small_seconds(lane.wait_s) if lane.wait_s is not None else ""
-    role: Role = "wait" if waits else "dim"
-    return (*pieces, (pad(seconds, _WAIT_WIDTH, right=True), role))
+def _ratio(part: Part) -> Line:
+    return line((f"makespan/ideal {part.ratio:.3f}", "dim")) if part.ratio else ()
 
 
-def lane_pieces(lane: Lane, extent_s: float, columns: int, *, waits: bool) -> Line:
-    """Return a lane as one cell per column: the kind that fills most of it, a blank or a wait."""
-    column_s = extent_s / columns
-    cells: list[Piece] = []
-    at = 0
-    for column in range(columns):
-        start, end = column * column_s, (column + 1) * column_s
-        while at < len(lane.segments) and lane.segments[at].end_s <= start:
-            at += 1
-        best: tuple[float, SpanKind | None] = (0.25 * column_s, None)
-        for segment in lane.segments[at:]:
-            if segment.start_s >= end:
-                break
-            overlap = min(end, segment.end_s) - max(start, segment.start_s)
-            if overlap > best[0]:
-                best = (overlap, segment.kind)
-        if best[1] is not None:
-            cells.append(_LOOKS[best[1]])
-        elif waits and start + column_s / 2 >= lane.last_end_s:
-            cells.append(_WAIT)
+def _imbalance(part: Part, workers: dict[int, str], width: int) -> Line:
+    """Return the imbalance with the busiest worker's name where there is room for it."""
+    if part.imbalance is None or len(part.busy_s) < 2:
+        return ()
+    text = f"max/mean busy {part.imbalance:.2f}"
+    name = f" {workers.get(part.busiest or 0, '')}" if part.imbalance >= 1.005 else ""
+    return line((text + name if cells(text + name) <= min(width, 30) else text, "dim"))
+
+
+def _lane(drawn: _Drawn, worker: int, lanes: Sequence[tuple[float, Lane]]) -> Line:
+    pieces = lane_pieces(lanes, drawn.part, worker, drawn.columns)
+    waits = drawn.part.waits_s
+    wait = waits.get(worker) if waits is not None else None
+    seconds = words.small_seconds(wait) if wait is not None else ""
+    return (*pieces, (pad(seconds, _WAIT_WIDTH, right=True), "wait" if wait else "dim"))
+
+
+def lane_pieces(lanes: Sequence[tuple[float, Lane]], part: Part, worker: int, columns: int) -> Line:
+    """Return a worker's part as one cell per column: what filled most of it, a blank or a wait.
+
+    ``lanes`` may be of several evaluations, each with the instant at which its time line begins.
+    """
+    column_s = part.extent_s / columns
+    filled: list[dict[SpanKind, float]] = [{} for _ in range(columns)]
+    for began_at, lane in lanes:
+        shift = began_at - part.start_at
+        for segment in lane.segments:
+            start, end = (segment.start_s + shift) / column_s, (segment.end_s + shift) / column_s
+            for column in range(max(0, int(start)), min(columns, int(end) + 1)):
+                share = min(end, column + 1.0) - max(start, float(column))
+                if share > 0:
+                    filled[column][segment.kind] = filled[column].get(segment.kind, 0.0) + share
+    waits = part.waits_s is not None and part.waits_s.get(worker, 0.0) > 0
+    own_end = part.last_ends.get(worker, part.start_at) - part.start_at
+    row: list[Piece] = []
+    for column, kinds in enumerate(filled):
+        most = max(kinds, key=lambda kind: kinds[kind], default=None)
+        if most is not None and kinds[most] > _LEAST_KIND_SHARE:
+            row.append(_LOOKS[most])
+        elif waits and (column + 0.5) * column_s >= own_end:
+            row.append(_WAIT)
         else:
-            cells.append((" ", ""))
-    return _joined(cells)
+            row.append((" ", ""))
+    return _joined(row)
 
 
-def _joined(cells: Sequence[Piece]) -> Line:
+def _joined(row: Sequence[Piece]) -> Line:
     pieces: list[Piece] = []
-    for text, role in cells:
+    for text, role in row:
         if pieces and pieces[-1][1] == role:
             pieces[-1] = (pieces[-1][0] + text, role)
         else:
@@ -156,11 +249,24 @@ def _joined(cells: Sequence[Piece]) -> Line:
     return tuple(pieces)
 
 
-def _legend(width: int) -> Line:
+def _legend(drawn: Sequence[_Drawn], width: int) -> Line:
     marks: list[Piece | str] = [" "]
     for kind in ("load", "input", "prefill", "decode"):
         look = _LOOKS[kind]
         marks += [look, (f" {kind}  ", "dim")]
     marks += [_WAIT, (" wait", "dim")]
-    note = "  from the engine's time stamps: own last batch … last batch of all"
-    return first_that_fits(width, (line(*marks, (note, "dim")), line(*marks)))
+    lengths = [one.column_s for one in drawn]
+    if max(lengths) < 1.1 * min(lengths):
+        scale = f"   a column is {words.small_seconds(max(lengths))}"
+    else:
+        each = (f"{o.part.modes[0]} {words.small_seconds(o.column_s)}" for o in drawn)
+        scale = f"   a column is {', '.join(each)}"
+    note = "   wait: own last batch … last batch of all"
+    return first_that_fits(
+        width,
+        (
+            line(*marks, (scale, "dim"), (note, "dim")),
+            line(*marks, (scale, "dim")),
+            line(*marks),
+        ),
+    )

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from ctv_tui.data import Snapshot
+from ctv_tui.data.balance import parts_of
 from ctv_tui.data.snapshot import Device, Evaluation, Lane, LengthBin, Segment, Source, Timeline
+from ctv_tui.widgets.balance import balance_rows
 from ctv_tui.widgets.bars import bar_rows, histogram_rows
-from ctv_tui.widgets.devices import balance_rows, device_rows
+from ctv_tui.widgets.devices import device_rows
 from ctv_tui.widgets.header import StatusData, status_line
 from ctv_tui.widgets.lines import text_of
 from ctv_tui.widgets.timeline import lane_pieces, timeline_body
@@ -61,12 +63,13 @@ def test_a_dead_engine_and_a_lost_database_are_said_at_every_width(
 
 
 def test_a_lane_shows_kinds_and_waits_with_different_signs() -> None:
-    shown = lane_pieces(LANE, 10.0, 20, waits=True)
-    assert text_of(shown) == "▒▒▒▒▓▓▓▓████╱╱╱╱╱╱╱╱"
-    assert text_of(lane_pieces(LANE, 10.0, 20, waits=False)) == "▒▒▒▒▓▓▓▓████        "
+    (ended,) = parts_of([timeline("closed", "done")])
+    (running,) = parts_of([timeline("closed", "running")])
+    assert text_of(lane_pieces([(0.0, LANE)], ended, 1, 20)) == "▒▒▒▒▓▓▓▓████╱╱╱╱╱╱╱╱"
+    assert text_of(lane_pieces([(0.0, LANE)], running, 1, 20)) == "▒▒▒▒▓▓▓▓████        "
 
 
-def timeline(mode: str, state: str, lanes: int = 2) -> Timeline:
+def timeline(mode: str, state: str, lanes: int = 2, began_at: float = 0.0) -> Timeline:
     return Timeline(
         step=100,
         mode=mode,  # type: ignore[arg-type]
@@ -76,11 +79,13 @@ def timeline(mode: str, state: str, lanes: int = 2) -> Timeline:
         makespan_s=10.0,
         ideal_s=8.0,
         lanes=tuple(replace(LANE, worker_id=n, device=f"cuda:{n}") for n in range(lanes)),
+        began_at=began_at,
     )
 
 
 def test_closed_and_open_stand_side_by_side_with_their_numbers() -> None:
-    rows = timeline_body([timeline("closed", "done"), timeline("open", "running")], 100, 8)
+    pair = [timeline("closed", "done"), timeline("open", "running", began_at=10.0)]
+    rows = timeline_body(pair, 100, 8)
     text = [text_of(row) for row in rows]
     assert "closed 10.0 s" in text[0] and "idle 20 %" in text[0] and "running" in text[0]
     assert text[1].startswith(" cuda:0") and "4.00 s" in text[1] and "│" in text[1]
