@@ -117,7 +117,7 @@ class Tracking:
                 self._rows[new.scope, new.proxy, new.window][new.step] = new
                 changed.add(new.scope)
         if rows:
-            for scope in changed:
+            for scope in sorted(changed):
                 self._built[scope] = self._of(scope)
             self.rolling_scopes = tuple(self._built.values())
             self.rolling = self._built.get(MACRO, ())

@@ -118,7 +118,7 @@ def _three(value: float) -> str:
 
 def score(point: Point | None) -> str:
     """Return a score as ``0.641``; ``~`` marks one whose evaluation has not ended."""
-    if point is None or point.value is None:
+    if point is None or not _is_finite(point.value):
         return "–"
     return f"{point.value:.3f}" if point.complete else f"~{point.value:.3f}"
 

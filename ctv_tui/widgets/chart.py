@@ -9,7 +9,7 @@ from ctv_tui.widgets.axes import Range, step_label
 from ctv_tui.widgets.lines import Line, centred, framed
 from ctv_tui.widgets.painted import Painted
 from ctv_tui.widgets.raster import Label, draw
-from ctv_tui.widgets.series import Series
+from ctv_tui.widgets.series import Series, is_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ChartData:
     @property
     def has_points(self) -> bool:
         """Whether there is anything to draw."""
-        return any(dot.y is not None for one in self.series for dot in one.dots)
+        return any(is_known(dot) for one in self.series for dot in one.dots)
 
 
 class Chart(Painted):

@@ -108,6 +108,9 @@ class Curves:
 
     def prepare(self, snapshot: Snapshot, view: View) -> None:
         """Take a snapshot and fix the x axis for all charts of it."""
+        if view.others != self._view.others:
+            self._ranges.clear()
+            self._x.clear()
         self._snapshot, self._view = snapshot, view
         if view.axis == "step":
             steps = [p.step for t in snapshot.trajectories for p in t.points]
@@ -335,9 +338,7 @@ def _instant(at: float) -> str:
 def _waiting(snapshot: Snapshot, dataset: str) -> str:
     if snapshot.source.health == "waiting":
         return f"waiting for the engine to create {safe(snapshot.source.path)}"
-    if any(
-        p.value is None for t in snapshot.trajectories for p in t.points if t.dataset == dataset
-    ):
+    if any(not is_known(p) for mode in MODES for p in snapshot.points(mode, dataset)):
         return "there are answers, but none of them has a score"
     if dataset == MACRO and any(e.done for e in snapshot.evaluations):
         return "waiting until every dataset has a score…"

@@ -9,6 +9,7 @@ from textual.message import Message
 
 from ctv_engine.store.rows import MODES
 from ctv_tui.data import Snapshot
+from ctv_tui.data.curves import is_known
 from ctv_tui.data.safe_text import pad, shorten
 from ctv_tui.data.snapshot import Point
 from ctv_tui.widgets.curves import name_of
@@ -80,7 +81,7 @@ class DatasetList(Painted):
 
 
 def _tiny(point: Point) -> str:
-    if point.value is None:
+    if point.value is None or not is_known(point):
         return "–"
     text = f"{point.value:.2f}".replace("0.", ".", 1) if 0 <= point.value < 1 else "1.0"
     if point.value < 0 or point.value > 1:
