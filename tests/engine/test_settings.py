@@ -20,6 +20,8 @@ LIST: dict[str, Any] = {"db": "a.db", "suite": "/s", "checkpoints": ("/x/c-1", "
         WATCH,
         LIST,
         {**WATCH, "gold": "/gold", "devices": "cuda:0,1", "dtype": "bfloat16", "batch_size": 4},
+        {**WATCH, "batch_tokens": 9, "pairing": False, "cache_gb": 0.5, "cache_dir": "/c"},
+        {**WATCH, "schedule": "static", "cache_gb": 0},
         {**WATCH, "every": 3, "gold_every": 2, "quiet_s": 0.0, "drain": True, "name": "ß"},
         {**WATCH, "schedule": "static", "hang_s": 30.0, "silence_s": 5.0},
     ],
@@ -40,12 +42,38 @@ def test_pins_lie_beside_the_database() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({}, "/home/me/.cache/ctv-tui/inputs"),
+        ({"cache_dir": "/fast/disk"}, "/fast/disk"),
+        ({"cache_gb": 0}, None),
+        ({"cache_gb": 0, "cache_dir": "/fast/disk"}, None),
+    ],
+)
+def test_where_the_input_cache_lies(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], place: str | None
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    wanted = Path(place) if place else None
+    assert Settings(**{**WATCH, **values}).cache_directory == wanted
+    monkeypatch.setenv("XDG_CACHE_HOME", "/scratch")
+    if place and "cache_dir" not in values:
+        wanted = Path("/scratch/ctv-tui/inputs")
+    assert Settings(**{**WATCH, **values}).cache_directory == wanted
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"checkpoint_dir": None}, "directory to watch or checkpoints"),
         ({"checkpoints": ("/x",)}, "not both"),
         ({"dtype": "int8"}, "dtype 'int8'; use one of auto, float32, bfloat16, float16"),
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"batch_tokens": 0}, "batch_tokens is 0; it must be at least 1"),
+        ({"cache_gb": -1}, "cache_gb is -1; it must be at least 0"),
+        ({"cache_gb": float("nan")}, "cache_gb is nan"),
+        ({"schedule": "random"}, "schedule 'random'; use one of queue, static"),
         ({"every": 0}, "every is 0"),
         ({"gold_every": -1}, "gold_every is -1"),
         ({"poll_s": 0.0}, "poll_s is 0.0; it must be at least 0.05"),

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import tiny
-from engine_run import ANSWERS, EngineRun
+from engine_run import ANSWERS, EngineRun, wait_until
 
 from ctv_engine.settings import Settings
 
 BATCH = 3
+START_S = 400.0
+"""Seven workers that share two cores take minutes to start."""
 NUMBERS = {8, 9, 10}
 """Columns of a prediction in which rounding shows: gold_logprob, gold_prob, option_mass."""
 BY_WHOM = {11, 15}
@@ -88,11 +90,13 @@ def test_predictions_are_bit_equal_for_any_number_of_workers(
     watched.mkdir()
     values = {"checkpoint_dir": str(watched), "devices": f"cpu:{workers}", "drain": False}
     run = EngineRun(settings_for(tmp_path, *few, pairing=alone.settings.pairing, **values))
-    run.wait("SELECT count(*) = ? FROM workers WHERE state = 'ready'", workers)
+    ready = "SELECT count(*) FROM workers WHERE state = 'ready'"
+    wait_until(lambda: run.query(ready) == [(workers,)], "all workers are ready", START_S)
     for directory in checkpoints[:2]:
         copy = shutil.copytree(directory, tmp_path / directory.name)
         Path(copy).rename(watched / directory.name)
-    run.wait("SELECT count(*) = 2 FROM checkpoints WHERE state = 'done'")
+    done = "SELECT count(*) FROM checkpoints WHERE state = 'done'"
+    wait_until(lambda: run.query(done) == [(2,)], "both checkpoints are scored", START_S)
     run.process.send_signal(signal.SIGTERM)
     assert run.finish() == 0, run.output()
     assert run.query(ANSWERS) == alone.query(ANSWERS)
