@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ctv_engine.store.rows import Mode
 from ctv_tui.data.snapshot import Device, Timeline
 
-_TOGETHER_SHARE = 0.25
+TOGETHER_SHARE = 0.25
 """Two evaluations that share more than this of the shorter one's time were evaluated together."""
 
 _FINISHED = ("done", "failed")
@@ -75,7 +75,7 @@ def are_together(one: Timeline, two: Timeline) -> bool:
     """Whether two evaluations ran at the same time."""
     start = max(one.began_at, two.began_at)
     end = min(one.began_at + one.extent_s, two.began_at + two.extent_s)
-    return end - start > _TOGETHER_SHARE * min(one.extent_s, two.extent_s)
+    return end - start > TOGETHER_SHARE * min(one.extent_s, two.extent_s)
 
 
 def _part(timeline: Timeline) -> Part:

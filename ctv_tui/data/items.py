@@ -157,12 +157,12 @@ class Items:
             elif not self._read_ids(connection, work, query, sides, is_stale):
                 return
             else:
-                self._asked = asked
+                self._asked, self._counted = asked, counted
                 self._rows_of = None
         rows_of = (query, asked, counted)
         if rows_of == self._rows_of:
             return
-        self._rows_of, self._counted = rows_of, counted
+        self._rows_of = rows_of
         self.page = ItemPage(
             query=query,
             checkpoint_id=pair[0].checkpoint_id,

@@ -15,6 +15,27 @@ from ctv_tui.data.work import Work, looked_at
 BINS = 256
 """A lane holds at most this many bins: more than a terminal has columns to show them."""
 
+_WAITS = """
+WITH share AS MATERIALIZED (
+    SELECT w.id AS worker_id, coalesce(w.ended_at, :ended) AS left_at,
+           coalesce((SELECT max(s.ended_at) FROM spans s
+                     WHERE s.evaluation_id = :evaluation AND s.worker_id = w.id),
+                    max(:began, w.ready_at)) AS last_end
+    FROM workers w
+    WHERE w.run_id = (SELECT run_id FROM checkpoints WHERE id = :checkpoint)
+      AND w.ready_at < :ended AND (w.ended_at IS NULL OR w.ended_at > :began)
+)
+SELECT worker_id, max(0.0, min(:ended, left_at) - last_end - coalesce((
+    SELECT sum(min(s.ended_at, :ended) - max(s.started_at, share.last_end)) FROM spans s
+    WHERE s.worker_id = share.worker_id AND s.evaluation_id <> :evaluation
+      AND s.started_at BETWEEN share.last_end - :longest AND :ended
+      AND s.ended_at > share.last_end), 0.0)) AS wait_s
+FROM share
+"""
+"""The waits of the view ``gpu_balance``, with the evaluation's extent as known values: the view
+finds it anew for every span, which takes seconds for one evaluation of thousands of spans."""
+
+_LONGEST_SPAN_S = 3600.0
 _FIRST_BIN_S = 0.02
 _BUSY_SHARE = 0.35
 _KINDS: tuple[SpanKind, ...] = get_args(SpanKind)
@@ -171,17 +192,24 @@ class Timelines:
             binned.add(*row)
 
     def _read_waits(self, connection: sqlite3.Connection, evaluation: Evaluation) -> None:
-        """Take each worker's wait from the view, once, when the evaluation has ended."""
+        """Read each worker's wait once, when the evaluation has ended."""
         if evaluation.state not in ("done", "failed"):
             self._waits.pop(evaluation.id, None)
             return
         known = self._waits.get(evaluation.id)
         if known is None or known[0] != evaluation.finished_at:
+            binned = self._binned[evaluation.id]
             rows = connection.execute(
-                "SELECT worker_id, wait_s FROM gpu_balance WHERE evaluation_id = ?",
-                (evaluation.id,),
+                _WAITS,
+                {
+                    "evaluation": evaluation.id,
+                    "checkpoint": evaluation.checkpoint_id,
+                    "began": binned.first,
+                    "ended": binned.end,
+                    "longest": _LONGEST_SPAN_S,
+                },
             ).fetchall()
-            waits = {row[0]: row[1] for row in rows}
+            waits = {row[0]: row[1] for row in rows} if binned.last_end else {}
             self._waits[evaluation.id] = (evaluation.finished_at, waits)
 
     def _timeline(self, evaluation: Evaluation, machine: Machine) -> Timeline:

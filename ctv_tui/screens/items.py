@@ -22,6 +22,7 @@ from ctv_tui.widgets.picture import PictureFrame
 
 _LOADED = 200
 _LEAST_PICTURE_WIDTH = 100
+_LONGEST_SEARCH = 200
 T = TypeVar("T")
 
 
@@ -64,7 +65,12 @@ class Items(Pane):
         self._picture = PictureFrame(id="item-picture")
         self._beside = Horizontal(self._view, self._picture, id="item-beside")
         self._beside.display = False
-        self._search = Input(id="item-search", placeholder="search…  enter: keep  esc: no search")
+        self._search = Input(
+            id="item-search",
+            placeholder="search…  enter: keep  esc: no search",
+            max_length=_LONGEST_SEARCH,
+        )
+        self._search.can_focus = False  # or it would be given the focus, and with it every key
 
     def compose(self) -> ComposeResult:
         """Lay out list and item, of which one is displayed, above the line for the search."""
@@ -244,12 +250,12 @@ class Items(Pane):
         """Open the line for the search."""
         if self._opened is not None:
             self._show_item(None)
-        self._search.display = True
+        self._search.display = self._search.can_focus = True
         self._search.value = self._query.search
         self._search.focus()
 
     def _close_search(self) -> None:
-        self._search.display = False
+        self._search.display = self._search.can_focus = False
         self.screen.set_focus(None)
 
     @on(Input.Changed)

@@ -91,7 +91,7 @@ class DeviceTable(Scrolled):
         devices = self._devices
         room = height - 4
         first = self.clamped(len(devices), room)
-        body = device_rows(devices[first:], width - 2, height - 3, self._waits, self._now)
+        body = device_rows(devices, width - 2, height - 3, self._waits, self._now, first)
         body = body[: height - 3]
         if devices:
             body += [()] * (height - 3 - len(body))
@@ -120,8 +120,12 @@ def device_rows(
     height: int,
     waits: Waits | None = None,
     now: float = 0.0,
+    first: int = 0,
 ) -> list[Line]:
-    """Return the table's head and one row per device."""
+    """Return the table's head and one row per device from the ``first`` on.
+
+    Columns are those that fit all devices, so that nothing moves while the table scrolls.
+    """
     if not devices:
         return centred("no device readings yet", width, height)
     names = [_name(device) for device in devices]
@@ -134,9 +138,11 @@ def device_rows(
     head += pad("last 60 s" if spark_width >= 9 else "60 s", spark_width)
     head += "".join(pad(c.head, c.width, right=True) for c in columns)
     rows = [line((head, "dim"))]
-    for device, name, value in list(zip(devices, names, values, strict=True))[: height - 1]:
+    shown = list(zip(devices, names, values, strict=True))[first : first + height - 1]
+    for device, name, value in shown:
         start = line(pad(f" {name}", name_width))
         trouble = _trouble(device, now)
+        history = (*device.history, *_silence(device, now))[-_HISTORY_MOST:]
         if trouble:
             word, why = trouble
             left = width - name_width - _UTIL_WIDTH - 2 - spark_width - 2
@@ -145,7 +151,7 @@ def device_rows(
                     *start,
                     (pad(word, _UTIL_WIDTH, right=True), "error"),
                     "  ",
-                    *(heat(device.history, spark_width) if left >= cells(why) else ()),
+                    *(heat(history, spark_width) if left >= cells(why) else ()),
                     "  " if left >= cells(why) else "",
                     (whole_words(why, left if left >= cells(why) else left + spark_width), "error"),
                 )
@@ -156,7 +162,7 @@ def device_rows(
                 *start,
                 (pad(value["util"], _UTIL_WIDTH, right=True), _role_of("util", device)),
                 "  ",
-                *heat(device.history, spark_width),
+                *heat(history, spark_width),
                 *(
                     (pad(value[c.head], c.width, right=True), _role_of(c.head, device))
                     for c in columns
@@ -177,6 +183,12 @@ def _trouble(device: Device, now: float) -> tuple[str, str] | None:
     if now - device.at > SILENT_AFTER_S:
         return "silent", f"no reading for {words.duration(round(now - device.at))}"
     return None
+
+
+def _silence(device: Device, now: float) -> tuple[None, ...]:
+    """Return a gap for every second since a silent device was read."""
+    seconds = round(now - device.at)
+    return (None,) * min(seconds, _HISTORY_MOST) if seconds > SILENT_AFTER_S else ()
 
 
 def heat(history: Sequence[float | None], width: int) -> Line:

@@ -17,8 +17,10 @@ from ctv_tui.widgets.scrolled import Scrolled
 
 _NAME_MOST = 20
 _KEY_MOST = 12
-_LETTER_WIDTH = 6
-_NUMBER_WIDTH = 6
+_LETTER_WIDTH = 7
+_NUMBER_WIDTH = 7
+_NARROW_NUMBER_WIDTH = 5
+_ALL_NUMBERS_WIDTH = 100
 _LEAST_TEXT = 14
 FIXED_ROWS = 4
 """Rows besides the items: frame, choices, heads."""
@@ -150,17 +152,18 @@ def item_rows(page: ItemPage, first: int, end: int, selected: int, width: int) -
     keys = [cells(safe(one.key)) for one in page.lines]
     name_width = min(_NAME_MOST, max(names, default=0)) + 2
     key_width = min(_KEY_MOST, max(keys, default=0)) + 2
-    numbers = 3 if width >= 100 else 2
-    left = width - name_width - key_width - _LETTER_WIDTH - numbers * _NUMBER_WIDTH - 3
+    wide = width >= _ALL_NUMBERS_WIDTH
+    number = _NUMBER_WIDTH if wide else _NARROW_NUMBER_WIDTH
+    left = width - name_width - key_width - _LETTER_WIDTH - (3 if wide else 2) * number - 3
     answer_width = max(_LEAST_TEXT, left * 2 // 5)
     question_width = max(0, left - answer_width - 2)
     head = [
         pad(" dataset", name_width + 1),
         pad("key", key_width),
         pad("closed", _LETTER_WIDTH, right=True),
-        pad("p(key)" if numbers == 3 else "p", _NUMBER_WIDTH, right=True),
-        *([pad("mass", _NUMBER_WIDTH, right=True)] if numbers == 3 else []),
-        pad("open", _NUMBER_WIDTH, right=True),
+        pad("p(key)" if wide else "p", number, right=True),
+        pad("mass", number, right=True) if wide else "",
+        pad("open", number, right=True),
         "  ",
         pad("open answer", answer_width),
         "  ",
@@ -173,16 +176,13 @@ def item_rows(page: ItemPage, first: int, end: int, selected: int, width: int) -
             rows.append(line((" …", "dim")))
             continue
         one = page.lines[place]
-        mass: list[Piece] = []
-        if numbers == 3:
-            mass.append((pad(share(one.option_mass), _NUMBER_WIDTH, right=True), ""))
         pieces: list[Piece] = [
             (" " + pad(shorten(safe(one.dataset), name_width - 2), name_width), ""),
             (pad(shorten(safe(one.key), key_width - 2), key_width), "dim"),
             *_closed(one),
-            (pad(share(one.gold_prob), _NUMBER_WIDTH, right=True), ""),
-            *mass,
-            (pad(share(one.score), _NUMBER_WIDTH, right=True), _score_role(one.score)),
+            (pad(share(one.gold_prob), number, right=True), ""),
+            (pad(share(one.option_mass), number, right=True) if wide else "", ""),
+            (pad(share(one.score), number, right=True), _score_role(one.score)),
             ("  ", ""),
             _answer(one, answer_width),
             ("  ", ""),

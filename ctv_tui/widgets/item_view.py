@@ -11,13 +11,15 @@ from ctv_tui.data.item_rows import ClosedAnswer, ItemDetail, OpenAnswer, Picture
 from ctv_tui.data.safe_text import cells, pad, shorten, whole_words, wrapped
 from ctv_tui.theme import Role
 from ctv_tui.widgets.item_list import share
-from ctv_tui.widgets.lines import Line, bar, centred, framed, line, more_below, sparkline
+from ctv_tui.widgets.lines import Line, bar, centred, framed, line, more_below, sparkline, width_of
 from ctv_tui.widgets.scrolled import Scrolled
 
 _LABEL_WIDTH = 10
 _QUESTION_LINES = 6
 _ANSWER_LINES = 4
 _BAR_WIDTH = 12
+_WIDE_BAR_WIDTH = 24
+_OPTION_MOST = 60
 _HISTORY_MOST = 40
 
 
@@ -85,7 +87,7 @@ def _labelled(label: str, texts: Sequence[Line]) -> list[Line]:
 def _limited(text: str, left_out: int, width: int, most: int) -> list[Line]:
     """Return a text in at most ``most`` lines; what is left is counted in characters."""
     rows = wrapped(text, width)
-    hidden = sum(len(row) + 1 for row in rows[most:]) + left_out
+    hidden = sum(len(row) + 1 for row in rows[most:]) - bool(rows[most:]) + left_out
     shown = [line(row) for row in rows[:most]]
     if hidden:
         shown.append(line((f"… {hidden:,} more characters", "dim")))
@@ -136,15 +138,15 @@ def _closed_lines(detail: ItemDetail, step: int, width: int) -> list[Line]:
             (f"  option mass {share(found.option_mass)}", "dim"),
         )
     history = min(_HISTORY_MOST, len(detail.closed), max(0, width // 4))
+    bar_width = _WIDE_BAR_WIDTH if width >= 100 else _BAR_WIDTH
+    longest = max(cells(safe(option)) for option in detail.options)
+    text_width = max(6, min(_OPTION_MOST, longest, width - bar_width - history - 16))
     if history >= 2:
-        first, last = detail.closed[0].step, detail.closed[-1].step
-        note = line((f"over steps {first} … {last}", "dim"))
-        room = width - 1 - sum(cells(t) for t, _ in note)
-        if sum(cells(t) for t, _ in head) + 2 <= room:
-            head = line(*head, " " * (room - sum(cells(t) for t, _ in head)), *note)
+        note = f"steps {detail.closed[0].step} … {detail.closed[-1].step}"
+        column = max(15 + text_width + bar_width, width_of(head) + 2)
+        if column + cells(note) < width:
+            head = line(*head, " " * (column - width_of(head)), (note, "dim"))
     rows = [head]
-    fixed = 5 + 2 + _BAR_WIDTH + 6 + 2 + history + 1
-    text_width = max(6, min(60, width - fixed))
     for index, option in enumerate(detail.options):
         letter = LETTERS[index] if index < len(LETTERS) else "?"
         mark = "▸" if found is not None and found.letter == letter else " "
@@ -160,7 +162,7 @@ def _closed_lines(detail: ItemDetail, step: int, width: int) -> list[Line]:
                 (f"{letter}{'✓' if key else ' '} ", "good" if key else "dim"),
                 (pad(whole_words(safe(option), text_width), text_width), role),
                 "  ",
-                (bar(value or 0.0, _BAR_WIDTH), "closed"),
+                (bar(value or 0.0, bar_width), "closed"),
                 (pad(share(value), 6, right=True), role),
                 "  ",
                 (sparkline(values, history) if history >= 2 else "", "closed"),
@@ -203,9 +205,8 @@ def _open_lines(opened: Sequence[OpenAnswer], step: int, width: int) -> list[Lin
     text_width = max(8, width - label - 8)
     right = sum(1 for one in opened if (one.score or 0.0) >= 1.0)
     total = sum(1 for one in opened if one.failed is None)
-    rows = [
-        line((" open", "open"), f" answers, newest first: right at {right} of {total} checkpoints")
-    ]
+    verdict = f"right at {right} of {total} checkpoints" if total else "none but failures"
+    rows = [line((" open", "open"), f" answers, newest first: {verdict}")]
     for group in reversed(groups):
         one = group.answer
         mark = "▸" if group.first <= step <= group.last else " "

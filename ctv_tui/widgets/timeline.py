@@ -94,7 +94,7 @@ def body_rows(timelines: Sequence[Timeline], width: int) -> int:
     workers = _workers(timelines)
     if not workers:
         return 4
-    drawn = _drawn(parts_of(timelines), width - _label_width(workers))
+    drawn = _drawn(parts_of(timelines), width - _label_width(workers) - 1)
     return 2 + len(workers) + len(_numbers(drawn, workers))
 
 
@@ -106,7 +106,7 @@ def timeline_body(
     if not workers:
         return centred("waiting for the first batch of a checkpoint…", width, height)
     label_width = _label_width(workers)
-    drawn = _drawn(parts_of(timelines), width - label_width)
+    drawn = _drawn(parts_of(timelines), width - label_width - 1)
     numbers = _numbers(drawn, workers)
     room = max(1, height - 2 - len(numbers))
     shown = list(workers)[first : first + (room if len(workers) <= room else room - 1)]
@@ -171,7 +171,7 @@ def _head(drawn: _Drawn) -> Line:
     if part.finished:
         right = line((f"idle {words.per_cent(part.idle_fraction)}", "wait"))
     else:
-        right = line(("running ", "dim"))
+        right = line(("running", "dim"))
     if width_of(left) + width_of(right) + 1 > drawn.width:
         return first_that_fits(drawn.width, (left, names))
     return spread(left, right, drawn.width)

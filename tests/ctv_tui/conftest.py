@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import recorded_items
 import recorded_run
 
 from ctv_tui.data import Snapshot, read_snapshot
@@ -89,3 +90,10 @@ def wait_until(condition: Callable[[], object], deadline_s: float = 10.0) -> Non
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s} s"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def items_recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A recorded run with questions, pictures and eight GPUs, and the instant at which it ends."""
+    path = tmp_path_factory.mktemp("items") / "run.db"
+    return path, recorded_items.record_items(path)
