@@ -297,7 +297,8 @@ class Stage:
         directory = self.checkpoint(seed)
         digest = processor_digest(directory)
         pinned = Checkpoint(seed, seed, directory, f"weights-{seed}", digest)
-        return Unit(number, seed, pinned, task, batch, attempt=1)
+        probe = self.whole.part(slice(2))
+        return Unit(number, seed, pinned, task, batch, attempt=1, probe=probe)
 
     def measured(self, worker: Worker, seed: int = 1) -> tuple[dict[Name, int], UnitDone]:
         """Have a worker tell the lengths of all closed prompts; return them and its message."""
