@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -39,6 +39,7 @@ PLAIN = Abilities(checked=True)
 
 Logprobs = dict[Name, tuple[float, ...]]
 Texts = dict[Name, str]
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Ways:
     def adapter(self) -> TransformersAdapter:
         """The engine's adapter, its shortcuts proven on the items."""
         adapter = self.stage.adapter()
-        probe = self.stage.whole.part(slice(3))
+        probe = self.stage.whole.part(slice(2))
         notes = self_check(adapter, questions(probe, ("closed", "open")))
         assert not notes, notes
         return adapter
@@ -200,15 +201,11 @@ class Ways:
                 texts[item.dataset, item.key] = text
         return logprobs, texts
 
-    def apart(self) -> tuple[Logprobs, Texts]:
-        """Return both forms, one after the other."""
-        return self.by_plan(), self.open_at_best()
-
-    def work(self, run: Callable[[], object]) -> Work:
-        """Return what a way makes the adapter do."""
+    def counted(self, run: Callable[[], Found]) -> tuple[Found, Work]:
+        """Return what a way found, and what it made the adapter do."""
         before = self.adapter.work.copy()
-        run()
-        return self.adapter.work.copy().since(before)
+        found = run()
+        return found, self.adapter.work.copy().since(before)
 
 
 def _logprobs(answer: ClosedOutcome) -> tuple[float, ...]:
@@ -248,16 +245,18 @@ def compare(stage: Stage, rounds: int, long_rounds: int) -> list[Result]:
     ``long_rounds`` are those of one forward per option, the slowest way by far.
     """
     ways = Ways(stage)
-    ours, answers = ways.apart()
+    ours, closed = ways.counted(ways.by_plan)
+    answers, best = ways.counted(ways.open_at_best)
     assert spread(ours) > 1000 * TOLERANCE, "the items are too much alike"
     assert len(set(answers.values())) > len(answers) // 2, "the answers are too much alike"
     worst = max(
         must_agree("one forward per option", ways.option_by_option(), ours),
         must_agree("generate", ways.one_token_generated(), ours),
     )
-    shared, texts = ways.pairs()
+    (shared, texts), pairs = ways.counted(ways.pairs)
     worst = max(worst, must_agree("pairs", shared, ours))
-    must_say_the_same("open at batch 1", ways.open_singly(), answers)
+    singly, single = ways.counted(ways.open_singly)
+    must_say_the_same("open at batch 1", singly, answers)
     must_say_the_same("pairs", texts, answers)
 
     long = interleaved({"plan": ways.by_plan, "options": ways.option_by_option}, long_rounds)
@@ -272,8 +271,7 @@ def compare(stage: Stage, rounds: int, long_rounds: int) -> list[Result]:
         rounds,
     )
     timed = timed.with_sum("apart", "plan", "best")
-    apart, pairs = ways.work(ways.apart), ways.work(ways.pairs)
-    single, best = ways.work(ways.open_singly), ways.work(ways.open_at_best)
+    prefilled = pairs.processed_tokens / (closed.processed_tokens + best.processed_tokens)
     config, plan = stage.config, "the closed plan"
     lengths = [int(text.split()[0]) for text in answers.values()]
     written = f"open answers of {min(lengths)} to {max(lengths)} tokens"
@@ -287,6 +285,6 @@ def compare(stage: Stage, rounds: int, long_rounds: int) -> list[Result]:
         Result("open at its best", config, best.forwards, "forwards", written),
         Result("closed + open as pairs", config, timed.ratio("pairs", "apart"), "x",
                "closed, then open"),
-        Result("closed + open as pairs", config, pairs.processed_tokens / apart.processed_tokens,
-               "x", "prefilled tokens, closed then open"),
+        Result("closed + open as pairs", config, prefilled, "x",
+               "prefilled tokens, closed then open"),
     ]  # fmt: skip

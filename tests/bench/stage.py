@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import random
 import tempfile
 from dataclasses import dataclass, field
@@ -35,6 +34,8 @@ class Size:
 
     One token in ``end_every`` ends an answer: so the lengths of answers are spread, as they are in
     a trained model, and are the same in every run. 0: none does, every answer runs to its cap.
+    ``spread`` is the weights' standard deviation, wider than a trainer's, so that pictures and
+    questions move the answers.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Size:
     cap: int
     end_every: int
     slots: int
+    spread: float
 
     @property
     def image_tokens(self) -> int:
@@ -77,6 +79,7 @@ TINY = Size(
     cap=24,
     end_every=12,
     slots=8,
+    spread=0.3,
 )
 BASE = Size(
     name="100M",
@@ -95,7 +98,9 @@ BASE = Size(
     cap=48,
     end_every=64,
     slots=8,
+    spread=0.05,
 )
+"""98.7 million weights."""
 
 
 def save_checkpoint(directory: Path, size: Size, seed: int) -> Path:
@@ -124,8 +129,7 @@ def save_checkpoint(directory: Path, size: Size, seed: int) -> Path:
         eos_token_id=2,
         pad_token_id=0,
         max_position_embeddings=2048,
-        # Wider than a trainer's, so that pictures and questions move the answers.
-        initializer_range=0.3 if size.hidden < 100 else 0.05,
+        initializer_range=size.spread,
     )
     model = transformers.LlavaForConditionalGeneration(
         transformers.LlavaConfig(
@@ -146,16 +150,6 @@ def save_checkpoint(directory: Path, size: Size, seed: int) -> Path:
     model.eval().save_pretrained(directory)
     processor.save_pretrained(directory)
     return directory
-
-
-def parameters(directory: Path) -> int:
-    """Return the number of a checkpoint's weights."""
-    header = (directory / "model.safetensors").read_bytes()
-    size = int.from_bytes(header[:8], "little")
-    tensors: dict[str, Any] = json.loads(header[8 : 8 + size])
-    return sum(
-        int(torch.Size(one["shape"]).numel()) for name, one in tensors.items() if name[0] != "_"
-    )
 
 
 def _processor(size: Size) -> Any:
@@ -303,7 +297,8 @@ class Stage:
         directory = self.checkpoint(seed)
         digest = processor_digest(directory)
         pinned = Checkpoint(seed, seed, directory, f"weights-{seed}", digest)
-        return Unit(number, seed, pinned, task, batch, attempt=1)
+        probe = self.whole.part(slice(2))
+        return Unit(number, seed, pinned, task, batch, attempt=1, probe=probe)
 
     def measured(self, worker: Worker, seed: int = 1) -> tuple[dict[Name, int], UnitDone]:
         """Have a worker tell the lengths of all closed prompts; return them and its message."""
