@@ -11,18 +11,20 @@ from pathlib import Path
 
 from ctv_tui.app import Dashboard
 from ctv_tui.data import follow
+from ctv_tui.data.wishes import Wishes
 
 SIZE = (120, 40)
 
 
 async def draw(database: Path, picture: Path, tab: str) -> None:
     """Open the dashboard without a terminal and save what it shows."""
-    app = Dashboard(lambda stop: follow(database, stop))
+    wishes = Wishes()
+    app = Dashboard(lambda stop: follow(database, stop, wishes=wishes), wishes=wishes)
     async with app.run_test(size=SIZE) as pilot:
         while app.newest is None or app.newest.loading:
             await pilot.pause(0.1)
         app.action_open_tab(tab)
-        await pilot.pause(0.5)
+        await pilot.pause(1.5)
         picture.write_text(app.export_screenshot(title=f"ctv-tui --db {database.name}"))
 
 
