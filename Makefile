@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types contracts pytest clean
+.PHONY: demo test lint types contracts pytest bench-tui clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -21,6 +21,10 @@ contracts: $(VENV)/.installed
 
 pytest: $(VENV)/.installed
 	$(BIN)/pytest
+
+# Needs tmux; takes three minutes. Prints each number with its budget.
+bench-tui: $(VENV)/.installed
+	$(BIN)/python tests/bench_tui
 
 # The CPU build of torch comes first: asked for through the extras, pip would take a CUDA build of several GB.
 $(VENV)/.installed: pyproject.toml constraints.txt
