@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint types contracts pytest clean
+.PHONY: demo test bench bench-tui lint types contracts pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -25,6 +25,10 @@ pytest: $(VENV)/.installed
 # A table and JSON; make bench BENCH_JSON=FILE keeps the JSON, BENCH="--only closed swap" runs a part.
 bench: $(VENV)/.installed
 	cd tests && $(CURDIR)/$(BIN)/python -m bench $(BENCH) $(if $(BENCH_JSON),--json $(abspath $(BENCH_JSON)))
+
+# Needs tmux; takes three minutes. Prints each number with its budget.
+bench-tui: $(VENV)/.installed
+	$(BIN)/python tests/bench_tui
 
 # The CPU build of torch comes first: asked for through the extras, pip would take a CUDA build of several GB.
 $(VENV)/.installed: pyproject.toml constraints.txt

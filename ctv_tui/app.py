@@ -34,6 +34,7 @@ from ctv_tui.screens.actions import (
     footer_label,
     tab_actions,
 )
+from ctv_tui.screens.confirm import Confirm
 from ctv_tui.screens.correlation import CorrelationPane
 from ctv_tui.screens.events import Events
 from ctv_tui.screens.gpus import Gpus
@@ -81,6 +82,9 @@ _ALWAYS_SHOWN = ("help", "quit")
 Feed = Callable[[threading.Event], Iterator[Snapshot]]
 """Yields snapshots until the event is set; runs in the reader's thread."""
 
+EngineSwitch = Callable[[bool], object]
+"""Asks the engine to pause (True) or to go on (False); raises OSError if it can't be asked."""
+
 
 class SnapshotRead(Message):
     """The reader has a newer snapshot. A burst collapses into its last one."""
@@ -124,6 +128,7 @@ class Dashboard(App[None]):
         preferences: Preferences | None = None,
         complaints: Sequence[str] = (),
         wishes: Wishes | None = None,
+        engine_switch: EngineSwitch | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
@@ -136,6 +141,7 @@ class Dashboard(App[None]):
         self._feed = feed
         self._now = now
         self._complaints = complaints
+        self._engine_switch = engine_switch
         self._stop = threading.Event()
         self._reader = threading.Thread(target=self._read, name="ctv-reader", daemon=True)
         self._started_by = os.getppid()
@@ -273,8 +279,16 @@ class Dashboard(App[None]):
         if action == "pane":
             return parameters[0] == self.tab and alone
         if action == "hook":
-            return self._panes[self.tab].offers(str(parameters[0])) and alone
+            return self._offers(str(parameters[0])) and alone
+        if action == "pause_engine":
+            return self._offers("engine") and alone
         return alone or action not in ("next_tab", "save", "copy")
+
+    def _offers(self, hook: str) -> bool:
+        """Whether there is anything behind an action that only some tabs or databases have."""
+        if hook == "engine":
+            return self._engine_switch is not None
+        return self._panes[self.tab].offers(hook)
 
     def action_pane(self, tab: str, name: str) -> None:
         """Carry out an action of the visible tab."""
@@ -287,7 +301,7 @@ class Dashboard(App[None]):
     @property
     def actions_now(self) -> list[Action]:
         """What can be done on the visible tab."""
-        return actions_on(self.TABLE, self.tab, self._panes[self.tab].offers)
+        return actions_on(self.TABLE, self.tab, self._offers)
 
     def _show_keys(self) -> None:
         """Show the visible tab's most useful keys."""
@@ -377,6 +391,33 @@ class Dashboard(App[None]):
         less = f" of {len(text)} characters" if len(cut) < len(text) else ""
         self.notify(f"copied {much}{less}; in tmux this needs `set -g set-clipboard on`")
 
+    def action_pause_engine(self) -> None:
+        """Ask whether the engine shall pause or go on, and tell it."""
+        view = words.engine_view(self._newest, self._now()) if self._newest else None
+        if view is None or view.word in ("absent", "dead", "stopped"):
+            said = view.phrase if view else "nothing is known of the engine yet"
+            self.notify(f"no engine to pause: {said}", severity="warning", markup=False)
+            return
+        pause = view.word != "paused"
+        question = (
+            "It finishes its batches, frees its devices and waits. Checkpoints are kept meanwhile."
+            if pause
+            else "It takes its devices again and scores what has come meanwhile."
+        )
+        title = "pause the engine?" if pause else "let the engine go on?"
+        self.push_screen(Confirm(title, question), partial(self._switch_engine, pause))
+
+    def _switch_engine(self, pause: bool, sure: bool | None) -> None:
+        if not sure or self._engine_switch is None:
+            return
+        try:
+            self._engine_switch(pause)
+        except OSError as error:
+            reason = f"the engine can't be asked: {error.strerror or error}"
+            self.notify(safe(reason), severity="error", markup=False)
+            return
+        self.notify("asked the engine to pause" if pause else "asked the engine to go on")
+
     def action_quit_dashboard(self) -> None:
         """Leave; the engine is a process of its own and goes on."""
         self.exit()
@@ -412,9 +453,15 @@ def with_keys(table: Sequence[Action]) -> type[Dashboard]:
 
 
 def run_dashboard(
-    db: Path, *, preferences: Preferences | None = None, wait_for_db: bool = False
+    db: Path,
+    *,
+    preferences: Preferences | None = None,
+    wait_for_db: bool = False,
+    engine_switch: EngineSwitch | None = None,
 ) -> int:
     """Show the dashboard until it's left; return the exit status.
+
+    Without an ``engine_switch`` the engine can't be paused from here.
 
     0: left by the user; 1: crashed; 3: no database (unless ``wait_for_db``); 143: SIGTERM; 129:
     SIGHUP or the terminal is gone.
@@ -432,6 +479,7 @@ def run_dashboard(
         preferences=preferences,
         complaints=complaints,
         wishes=wishes,
+        engine_switch=engine_switch,
     )
     app.run()
     status = app.return_code or 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from statistics import median
 
 from ctv_tui.data import words
@@ -48,7 +48,7 @@ def pace(snapshot: Snapshot, now: float) -> Pace:
     evaluation_s, per_checkpoint = _evaluation(snapshot.evaluations)
     return Pace(
         freshness_s=fresh[-1] if fresh else None,
-        usual_freshness_s=median(fresh[-LATEST:]) if fresh else None,
+        usual_freshness_s=median(fresh) if fresh else None,
         interval_s=interval_s(snapshot),
         evaluation_s=evaluation_s,
         left_s=_left(snapshot, now, evaluation_s, per_checkpoint),
@@ -95,27 +95,33 @@ def remaining_s(evaluation: Evaluation, now: float) -> float | None:
 
 def _freshness(snapshot: Snapshot) -> list[float]:
     """Return seconds from ready to scored, by step, without those that a clock's jump spoiled."""
-    ready = {c.id: c.ready_at for c in snapshot.checkpoints}
-    found = []
-    for evaluation in snapshot.evaluations:
+    ready = {c.id: c.ready_at for c in snapshot.checkpoints[-4 * LATEST :]}
+    found: list[float] = []
+    for evaluation in reversed(snapshot.evaluations):
+        if evaluation.mode != "closed" or evaluation.state != "done":
+            continue
         ready_at = ready.get(evaluation.checkpoint_id)
-        if evaluation.mode == "closed" and evaluation.state == "done" and ready_at is not None:
-            seconds = (evaluation.finished_at or ready_at) - ready_at
-            if 0 < seconds < _LONGEST_S:
-                found.append(seconds)
-    return found
+        if ready_at is None or len(found) == LATEST:
+            break
+        seconds = (evaluation.finished_at or ready_at) - ready_at
+        if 0 < seconds < _LONGEST_S:
+            found.append(seconds)
+    return found[::-1]
 
 
-def _evaluation(evaluations: Iterable[Evaluation]) -> tuple[float | None, float | None]:
+def _evaluation(evaluations: Sequence[Evaluation]) -> tuple[float | None, float | None]:
     """Return the engine's seconds and its number of evaluations per checkpoint.
 
     Evaluations overlap: closed and open may be answered together, and gold runs behind them. So the
     time in which at least one of the latest checkpoints' evaluations ran is shared among these.
     """
-    by_checkpoint: dict[int, list[Evaluation]] = defaultdict(list)
-    for evaluation in evaluations:
-        by_checkpoint[evaluation.checkpoint_id].append(evaluation)
-    ended = [es for es in by_checkpoint.values() if all(e.state == "done" for e in es)][-LATEST:]
+    ended: list[list[Evaluation]] = []
+    for _, group in groupby(reversed(evaluations), key=attrgetter("checkpoint_id")):
+        of_one = list(group)
+        if all(evaluation.state == "done" for evaluation in of_one):
+            ended.append(of_one)
+        if len(ended) == LATEST:
+            break
     if not ended:
         return None, None
     busy_s, until = 0.0, float("-inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _BLANK = str.maketrans({"\t": " ", "\u00a0": " "})
@@ -39,6 +40,12 @@ def cells(text: str) -> int:
     return sum(map(_cells_of, text))
 
 
+def is_narrow(text: str) -> bool:
+    """Whether every character takes exactly one cell, so that places and cells are the same."""
+    return text.isascii() or all(_cells_of(character) == 1 for character in text)
+
+
+@lru_cache(maxsize=4096)
 def _cells_of(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me"):
         return 0

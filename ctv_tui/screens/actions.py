@@ -106,6 +106,15 @@ ACTIONS: tuple[Action, ...] = (
         "palette", "command_palette", ("colon", "ctrl+p"), ": ctrl+p", "command palette", "palette"
     ),
     Action(
+        "engine",
+        "pause_engine",
+        ("p",),
+        "p",
+        "pause the engine or let it go on; asks first",
+        "pause engine",
+        hook="engine",
+    ),
+    Action(
         "quit",
         "quit_dashboard",
         ("q", "ctrl+c", "ctrl+q"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ctv_tui.data.safe_text import cells, shorten
+from ctv_tui.data.safe_text import cells, is_narrow, shorten
 from ctv_tui.theme import Role
 
 Piece = tuple[str, Role]
 Line = tuple[Piece, ...]
+
+_FILLED: Role = "selected"
+"""The one role with a background, which shows on blanks too."""
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RISING = " ▁▂▃▄▅▆▇█"
@@ -57,6 +60,42 @@ def fitted(one: Line, width: int) -> Line:
         kept.append((text, role))
         left -= taken
     return (*kept, (" " * left, "")) if left else tuple(kept)
+
+
+def compact(one: Line) -> Line:
+    """Return the same picture in fewer pieces: a blank has no colour, so it joins its neighbour.
+
+    Every piece costs a terminal some forty bytes, and a dotted line has a piece for each blank.
+    """
+    pieces: list[Piece] = []
+    for text, role in one:
+        if pieces:
+            before, wears = pieces[-1]
+            blank = text.isspace() and _FILLED not in (role, wears)
+            if role == wears or blank:
+                pieces[-1] = (before + text, wears)
+                continue
+        pieces.append((text, role))
+    return tuple(pieces)
+
+
+def changed_cells(old: Line, new: Line) -> tuple[int, int]:
+    """Return from where to where (exclusive) two lines of the same width differ, in cells.
+
+    Where characters of no or two cells are about, it is the whole line.
+    """
+    width = width_of(new)
+    if not all(is_narrow(text) for text, _ in (*old, *new)):
+        return 0, width
+    one = [(character, role) for text, role in old for character in text]
+    two = [(character, role) for text, role in new for character in text]
+    start = 0
+    while start < width and one[start] == two[start]:
+        start += 1
+    end = width
+    while end > start and one[end - 1] == two[end - 1]:
+        end -= 1
+    return start, end
 
 
 def spread(left: Line, right: Line, width: int) -> Line:

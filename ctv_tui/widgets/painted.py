@@ -1,4 +1,4 @@
-"""A widget that paints prepared lines and sends only those that changed to the terminal."""
+"""A widget that paints prepared lines and sends only the cells that changed to the terminal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from textual.widget import Widget
 
 from ctv_tui.theme import look_of, role_style
 from ctv_tui.widgets.glyphs import ascii_line
-from ctv_tui.widgets.lines import Line, fitted
+from ctv_tui.widgets.lines import Line, changed_cells, compact, fitted
 
 
 class Painted(Widget):
     """Base of everything we draw ourselves.
 
     A subclass says in :meth:`paint` what its lines are. They are made when its data or size
-    changes and never while a line is rendered; only lines that differ are repainted.
+    changes and never while a line is rendered; only where lines differ is repainted.
     """
 
     ALLOW_SELECT = False
@@ -43,7 +43,7 @@ class Painted(Widget):
         width, height = self.size
         if not width or not height or not self.is_attached:
             return
-        new = [fitted(line, width) for line in self.paint(width, height)][:height]
+        new = [compact(fitted(line, width)) for line in self.paint(width, height)][:height]
         new += [fitted((), width)] * (height - len(new))
         if getattr(self.app, "ascii_only", False):
             new = [ascii_line(line) for line in new]
@@ -52,11 +52,14 @@ class Painted(Widget):
             self._strips.clear()
             self.refresh()
             return
-        changed = [y for y, (one, two) in enumerate(zip(old, new, strict=True)) if one != two]
-        for y in changed:
-            self._strips.pop(y, None)
+        changed = []
+        for y, (one, two) in enumerate(zip(old, new, strict=True)):
+            if one != two:
+                self._strips.pop(y, None)
+                start, end = changed_cells(one, two)
+                changed.append(Region(start, y, end - start, 1))
         if changed:
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            self.refresh(*changed)
 
     def render_line(self, y: int) -> Strip:
         """Return one line, from the cache."""

@@ -11,9 +11,9 @@ import recorded_run
 from driving import SIZES, app_showing, screen_text, settled
 from textual.widgets import Input
 
-from ctv_tui.app import COPIED_MOST, TABLE, TABS, SnapshotRead
+from ctv_tui.app import COPIED_MOST, TABLE, TABS, Dashboard, SnapshotRead
 from ctv_tui.data import Snapshot
-from ctv_tui.data.snapshot import Event
+from ctv_tui.data.snapshot import Engine, Event
 from ctv_tui.preferences import Preferences
 from ctv_tui.screens.actions import ACTIONS, Action, actions_on, footer_label, pane_action
 from ctv_tui.screens.saving import save
@@ -304,3 +304,62 @@ async def test_a_click_selects_an_event(eventful: Snapshot, now: float) -> None:
         await pilot.click("#event-table", offset=(10, 6))
         text = await settled(pilot)
         assert "▸" in next(row for row in text.splitlines() if "event 26" in row)
+
+
+# --- the engine ---------------------------------------------------------------------------------
+
+
+def with_engine(snapshot: Snapshot, now: float, state: str) -> Snapshot:
+    engine = Engine(1, "node-7", state, now - 1, "0")  # type: ignore[arg-type]
+    return replace(snapshot, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("state", "keys", "asked"),
+    [
+        ("scoring", ["p", "y"], [True]),
+        ("idle", ["p", "enter"], [True]),
+        ("paused", ["p", "y"], [False]),
+        ("scoring", ["p", "n"], []),
+        ("scoring", ["p", "escape"], []),
+        ("stopped", ["p", "y"], []),
+    ],
+)
+async def test_p_asks_before_it_pauses_or_resumes_the_engine(
+    snapshot: Snapshot, now: float, state: str, keys: list[str], asked: list[bool]
+) -> None:
+    got: list[bool] = []
+    shown = app_showing(with_engine(snapshot, now, state), now)
+    app = Dashboard(shown._feed, now=lambda: now, engine_switch=got.append)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settled(pilot)
+        await pilot.press(keys[0])
+        text = await settled(pilot)
+        assert got == []
+        wanted = {"paused": "let the engine go on?", "stopped": "no engine to pause: stopped"}
+        assert wanted.get(state, "pause the engine?") in text
+        await pilot.press(keys[1])
+        await settled(pilot)
+        assert got == asked and app.is_running
+
+
+async def test_an_engine_that_can_not_be_asked_is_a_sentence(
+    snapshot: Snapshot, now: float
+) -> None:
+    def refuse(pause: bool) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    shown = app_showing(with_engine(snapshot, now, "scoring"), now)
+    app = Dashboard(shown._feed, now=lambda: now, engine_switch=refuse)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settled(pilot)
+        await pilot.press("p", "y")
+        assert "Permission denied" in await settled(pilot)
+
+
+async def test_without_a_switch_p_is_not_offered(snapshot: Snapshot, now: float) -> None:
+    app = app_showing(snapshot, now)
+    async with app.run_test(size=(160, 45)) as pilot:
+        assert "pause engine" not in (await settled(pilot)).splitlines()[-1]
+        await pilot.press("p")
+        assert "pause the engine?" not in await settled(pilot)

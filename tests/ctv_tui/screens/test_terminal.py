@@ -26,6 +26,12 @@ START = (
     " sys.exit(run_dashboard(db, wait_for_db='wait' in sys.argv))"
 )
 
+CRASH = (
+    "import sys; from pathlib import Path; import ctv_tui.app as app;"
+    " app.follow = lambda db, stop: iter([1 / 0 for _ in 'x']);"
+    " sys.exit(app.run_dashboard(Path(sys.argv[1])))"
+)
+
 
 class Terminal:
     """A tmux server of its own with one shell in it."""
@@ -60,10 +66,10 @@ class Terminal:
     def type(self, *keys: str) -> None:
         self._tmux("send-keys", *keys)
 
-    def start(self, db: Path, *extra: str) -> None:
+    def start(self, db: Path, *extra: str, code: str = START) -> None:
         """Start the dashboard; its pid goes to a file beside the database."""
         words = " ".join(extra)
-        self.type(f'{sys.executable} -c "{START}" {db} {words}; echo rc=$?', "Enter")
+        self.type(f'{sys.executable} -c "{code}" {db} {words}; echo rc=$?', "Enter")
 
     def resize(self, width: int, height: int) -> None:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
@@ -158,5 +164,42 @@ def test_a_missing_database_is_status_3_or_waited_for(terminal: Terminal, tmp_pa
     recorder = recorded_run.Recorder(path)
     terminal.shows("waiting for a checkpoint")
     recorder.close()
+    terminal.type("q")
+    terminal.shows("rc=0")
+
+
+def test_a_crash_is_status_1_with_its_reason_and_the_shell_comes_back(
+    terminal: Terminal, db: Path
+) -> None:
+    terminal.start(db, code=CRASH)
+    terminal.shows("ZeroDivisionError", "rc=1", "shell>")
+    assert not terminal.is_alternate and not terminal.takes_mouse
+
+
+def test_a_database_that_goes_and_one_that_takes_its_place(
+    terminal: Terminal, db: Path, tmp_path: Path
+) -> None:
+    terminal.start(db)
+    terminal.shows("qwen-sft-3")
+    aside = tmp_path / "aside.db"
+    db.rename(aside)
+    terminal.shows("database gone", "qwen-sft-3")
+    recorder = recorded_run.Recorder(tmp_path / "other.db", name="another-run")
+    recorder.add_checkpoint(100)
+    recorder.evaluate(100, "closed")
+    recorder.close()
+    (tmp_path / "other.db").rename(db)
+    terminal.shows("another-run", "database replaced, reopened")
+    assert "qwen-sft-3" not in terminal.text()
+    terminal.type("q")
+    terminal.shows("rc=0", "another-run: ")
+
+
+def test_every_option_of_looks_starts(terminal: Terminal, db: Path) -> None:
+    command = f"{sys.executable} -m ctv_tui --db {db} --ascii --theme ansi --save-dir {db.parent}"
+    terminal.type(f"{command}; echo rc=$?", "Enter")
+    terminal.shows("+- macro mean")
+    terminal.type("s")
+    wait_until(lambda: list(db.parent.glob("ctv-tui-*-overview-*.svg")))
     terminal.type("q")
     terminal.shows("rc=0")

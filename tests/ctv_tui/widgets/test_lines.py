@@ -8,6 +8,8 @@ from ctv_tui.widgets.lines import (
     Line,
     bar,
     centred,
+    changed_cells,
+    compact,
     fitted,
     framed,
     joined,
@@ -31,6 +33,37 @@ def test_a_cut_line_ends_with_an_ellipsis() -> None:
     assert text_of(fitted(line("abc", ("defgh", "dim")), 6)) == "abcde…"
     assert text_of(fitted(line("abc", ("defgh", "dim")), 3)) == "ab…"
     assert text_of(fitted(line("abc", ("def", "dim")), 6)) == "abcdef"
+
+
+@pytest.mark.parametrize(
+    ("one", "fewer"),
+    [
+        (line(("·", "open"), " ", ("·", "open"), "  "), line(("· ·  ", "open"))),
+        (line(("a", "dim"), ("b", "dim"), "c"), line(("ab", "dim"), "c")),
+        (line(("a", "selected"), " ", "b"), line(("a", "selected"), " b")),
+        (line("a", (" ", "selected"), " "), line("a", (" ", "selected"), " ")),
+        ((), ()),
+    ],
+)
+def test_blanks_join_their_neighbour_unless_they_have_a_background(one: Line, fewer: Line) -> None:
+    assert compact(one) == fewer
+    assert text_of(compact(one)) == text_of(one)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "span"),
+    [
+        (line("closed 0.557"), line("closed 0.561"), (10, 12)),
+        (line("abc", ("def", "dim")), line("ab", "c", ("def", "dim")), (6, 6)),
+        (line("abcdef"), line(("abc", "dim"), "def"), (0, 3)),
+        (line("abc"), line("xbc"), (0, 1)),
+        (line("│⣀⠤│"), line("│⣀⡠│"), (2, 3)),
+        (line("数a "), line("数b "), (0, 4)),  # whose cells are not its characters
+        (line("e\u0301数 "), line("e\u0301数b"), (0, 4)),
+    ],
+)
+def test_where_two_lines_differ(old: Line, new: Line, span: tuple[int, int]) -> None:
+    assert changed_cells(old, new) == span
 
 
 def test_spread_keeps_the_right_end() -> None:
