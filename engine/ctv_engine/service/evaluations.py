@@ -341,7 +341,7 @@ class Evaluations:
         if failed:
             why = self._writer.query(
                 "SELECT reason FROM predictions WHERE evaluation_id = ? AND status = 'failed'"
-                " ORDER BY id LIMIT 1",
+                " GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 1",
                 evaluation_id,
             )[0][0]
             reason = f"{failed} of {planned} items have no answer: {why}"

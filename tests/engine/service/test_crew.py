@@ -152,10 +152,10 @@ def measured(unit: Unit) -> UnitDone:
 
 
 def lasting(rows: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
-    """Leave out what depends on which worker failed first: attempts, and the order of events."""
-    predictions = [row[:-1] for row in rows["predictions"]]
+    """Leave out what depends on which worker failed first: attempts, devices, order of events."""
     return {name: kept for name, kept in rows.items() if name != "events"} | {
-        "predictions": predictions
+        "predictions": [row[:-1] for row in rows["predictions"]],
+        "workers": sorted(row[2:] for row in rows["workers"]),
     }
 
 
