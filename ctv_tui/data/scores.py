@@ -18,7 +18,7 @@ class Scores:
     """Trajectories per mode and dataset.
 
     A changed score is a new row with a higher id that took the old one's place, so a row-id cursor
-    sees it.
+    sees it. A point that did not change is the same object in the next trajectory.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class Scores:
             defaultdict(dict)
         )
         self._states: dict[int, bool] = {}
+        self._points: dict[tuple[Mode, str], dict[int, Point]] = defaultdict(dict)
         self._built: dict[tuple[Mode, str], Trajectory] = {}
         self.trajectories: tuple[Trajectory, ...] = ()
 
@@ -47,6 +48,7 @@ class Scores:
                 continue
             key = (evaluation.mode, row["dataset"])
             self._rows[key][evaluation.id] = (row["value"], row["stderr"], row["n"])
+            self._points[key].pop(evaluation.id, None)
             dirty.add(key)
         if changed or dirty:
             self._build(work.standing_evaluations(), dirty, work.datasets)
@@ -64,14 +66,14 @@ class Scores:
         if not stale:
             return
         for mode, dataset in stale:
-            points = sorted(
-                (
-                    Point(standing[key].step, value, stderr, n, states[key])
-                    for key, (value, stderr, n) in self._rows[mode, dataset].items()
-                    if key in standing
-                ),
-                key=lambda point: point.step,
-            )
+            kept = self._points[mode, dataset]
+            for key, (value, stderr, n) in self._rows[mode, dataset].items():
+                known = kept.get(key)
+                if key not in standing:
+                    kept.pop(key, None)
+                elif known is None or known.complete != states[key]:
+                    kept[key] = Point(standing[key].step, value, stderr, n, states[key])
+            points = sorted(kept.values(), key=lambda point: point.step)
             new = Trajectory(mode, dataset, tuple(points))
             if self._built.get((mode, dataset)) != new:
                 self._built[mode, dataset] = new

@@ -9,7 +9,7 @@ from ctv_tui.widgets.axes import Range, step_label
 from ctv_tui.widgets.lines import Line, centred, framed
 from ctv_tui.widgets.painted import Painted
 from ctv_tui.widgets.raster import Label, draw
-from ctv_tui.widgets.series import Series, is_known
+from ctv_tui.widgets.series import Series, has_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ChartData:
     @property
     def has_points(self) -> bool:
         """Whether there is anything to draw."""
-        return any(is_known(dot) for one in self.series for dot in one.dots)
+        return any(map(has_points, self.series))
 
 
 class Chart(Painted):

@@ -33,7 +33,7 @@ from ctv_tui.widgets.axes import (
 from ctv_tui.widgets.chart import ChartData
 from ctv_tui.widgets.large_chart import LargeData
 from ctv_tui.widgets.lines import Line, joined, line
-from ctv_tui.widgets.series import Dot, Series, Shape
+from ctv_tui.widgets.series import Dot, Series, Shape, has_points
 
 Axis = Literal["step", "time"]
 
@@ -87,6 +87,7 @@ class Curves:
         self._x: dict[Axis, Range] = {}
         self._unit_s = 1.0
         self._kept: dict[Hashable, tuple[tuple[object, ...], object]] = {}
+        self._by_step: dict[Hashable, tuple[tuple[Point, ...], tuple[Dot, ...]]] = {}
         self._times: tuple[TimeAxis, ...] = ()
         self._view = View()
         self._snapshot: Snapshot | None = None
@@ -143,14 +144,15 @@ class Curves:
         by_mode = {mode: snapshot.points(mode, dataset) for mode in view.modes}
         runs = range(1, len(view.others) + 1)
         overlaid = [one for run in runs for one in self._series(dataset, run)]
+        series = (*overlaid, *self._series(dataset))
         rights = (_latest(by_mode, long=True), _latest(by_mode)) if long else (_latest(by_mode),)
         return ChartData(
             title=line((name_of(dataset), "title")),
             rights=rights,
-            series=(*overlaid, *self._series(dataset)),
+            series=series,
             x=self.x,
             y=self._y(dataset),
-            empty=_waiting(snapshot, dataset),
+            empty="" if any(map(has_points, series)) else _waiting(snapshot, dataset),
             x_label=step_label if view.axis == "step" else time_label(self._unit_s),
         )
 
@@ -208,16 +210,32 @@ class Curves:
         """Return what a point's place on the x axis depends on."""
         return (self._times[run], self._unit_s) if self._times else ()
 
-    def _dots(self, points: Sequence[Point], run: int) -> tuple[Dot, ...]:
-        dots = []
-        for point in points:
-            x = self.x_of(point.step, run)
-            if x is not None:
-                dots.append(Dot(x, point.value, not point.complete))
-        return tuple(dots)
+    def _dots_by_step(self, points: Sequence[Point], key: Hashable) -> tuple[Dot, ...]:
+        """Return a dot a point; those of points that were there the last time are the same ones."""
+        before, dots = self._by_step.get(key, ((), ()))
+        same = max(0, min(len(before), len(points)) - 1)
+        if before[:same] != tuple(points[:same]):
+            same = 0
+        made = [Dot(float(p.step), p.value, not p.complete) for p in points[same:]]
+        found = (*dots[:same], *made)
+        if key is not None:
+            self._by_step[key] = (tuple(points), found)
+        return found
 
-    def _made(self, points: tuple[Point, ...], mode: Mode, run: int) -> Series:
-        view, dots = self._view, self._dots(points, run)
+    def _dots(self, points: Sequence[Point], run: int, key: Hashable = None) -> tuple[Dot, ...]:
+        if not self._times:
+            return self._dots_by_step(points, key)
+        since_s, unit_s = self._times[run].since_first_s, self._unit_s
+        return tuple(
+            [
+                Dot(since_s[p.step] / unit_s, p.value, not p.complete)
+                for p in points
+                if p.step in since_s
+            ]
+        )
+
+    def _made(self, points: tuple[Point, ...], dataset: str, mode: Mode, run: int) -> Series:
+        view, dots = self._view, self._dots(points, run, (dataset, mode, run))
         shape, role = (_SHAPES[mode], mode) if run == 0 else _OTHER[mode]
         if not view.span or shape in ("diamonds", "plus"):
             return Series(role, shape, dots)
@@ -234,7 +252,7 @@ class Curves:
             if mode in self._view.modes:
                 points = source.points(mode, dataset)
                 made_from = (points, float(self._view.span), *self._placed(run))
-                make = partial(self._made, points, mode, run)
+                make = partial(self._made, points, dataset, mode, run)
                 made.append(self._keep((dataset, mode, run), made_from, make))
         return made
 

@@ -6,11 +6,11 @@ A cell has one colour, so a later series owns the cells that it touches outright
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from ctv_tui.theme import Role
 from ctv_tui.widgets.axes import Range, score_label, step_label, ticks
-from ctv_tui.widgets.lines import Line
+from ctv_tui.widgets.lines import Line, Piece
 from ctv_tui.widgets.series import (
     MARKS,
     Dot,
@@ -22,6 +22,7 @@ from ctv_tui.widgets.series import (
     is_known,
     pieces,
     spaced,
+    within,
 )
 
 Label = Callable[[float], str]
@@ -128,13 +129,14 @@ class Canvas:
         if joined:
             line = decimated(clipped(drawn, self._x), self._x, columns)
             self._line(line, series)
-        shown = [d for d in series.dots if is_known(d) and self._x[0] <= d.x <= self._x[1]]
-        if series.shape in ("diamonds", "plus"):
-            shown = spaced(shown, self._x, columns)
-        elif joined and len(shown) * 3 > columns:
+        shown: Sequence[Dot] = within(series.dots, self._x)
+        if joined and len(shown) * 3 > columns:
             if series.line is not None:
                 self._points(decimated(shown, self._x, columns), series.role)
             shown = [d for d in shown if d.hollow][-1:]
+        shown = [d for d in shown if is_known(d)]
+        if series.shape in ("diamonds", "plus"):
+            shown = spaced(shown, self._x, columns)
         if series.shape in MARKS:
             full, hollow = MARKS[series.shape]
             for dot in shown:
@@ -156,14 +158,23 @@ class Canvas:
                 self._set(column, row, "┄", "frame")
 
     def lines(self) -> list[Line]:
-        """Return every row as pieces of one role."""
-        return [
-            tuple(
-                ("".join(sign for _, sign in group), role)
-                for role, group in groupby(zip(roles, signs, strict=True), key=lambda one: one[0])
-            )
-            for roles, signs in zip(self._roles, self._signs, strict=True)
-        ]
+        """Return every row as pieces of one role.
+
+        A blank has no colour, so it goes with the piece before it: fewer changes of colour are
+        fewer bytes for the terminal.
+        """
+        rows: list[Line] = []
+        for signs, roles in zip(self._signs, self._roles, strict=True):
+            row: list[Piece] = []
+            start, role = 0, roles[0]
+            for column, one in enumerate(roles):
+                if one != role and signs[column] != " ":
+                    if column > start:
+                        row.append(("".join(signs[start:column]), role))
+                    start, role = column, one
+            row.append(("".join(signs[start:]), role))
+            rows.append(tuple(row))
+        return rows
 
     def _set(self, column: int, row: int, sign: str, role: Role) -> None:
         self._signs[row][column] = sign

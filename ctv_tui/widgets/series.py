@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from ctv_tui.theme import Role
@@ -83,46 +85,58 @@ def pieces(dots: Sequence[Dot]) -> Iterator[list[Dot]]:
         yield piece
 
 
+def has_points(series: Series) -> bool:
+    """Whether a series has any number to draw."""
+    return any(dot.y is not None and math.isfinite(dot.y) for dot in series.dots)
+
+
+def within(dots: Sequence[Dot], x: Range) -> Sequence[Dot]:
+    """Return the dots that lie in ``x``; dots are ordered by x."""
+    start = bisect_left(dots, x[0], key=_x)
+    return dots[start : bisect_right(dots, x[1], key=_x)]
+
+
+_x = attrgetter("x")
+
+
 def decimated(dots: Sequence[Dot], x: Range, columns: int) -> Sequence[Dot]:
     """Return the dots, or the lowest, highest and last of every column if there are too many."""
     if len(dots) <= 2 * columns:
         return dots
-    width = (x[1] - x[0]) / columns or 1.0
+    start, width = x[0], (x[1] - x[0]) / columns or 1.0
     kept: list[Dot] = []
-    group: list[Dot] = []
-    column = None
-    for dot in [*dots, None]:
-        here = None if dot is None else int((dot.x - x[0]) / width)
-        if here != column or dot is None:
-            known = [d for d in group if is_known(d)]
-            chosen = (
-                {
-                    id(min(known, key=_height)),
-                    id(max(known, key=_height)),
-                    id(known[-1]),
-                }
-                if known
-                else set()
-            )
-            kept += [d for d in group if id(d) in chosen or (not known and d is group[0])]
-            group, column = [], here
-        if dot is not None:
-            group.append(dot)
+    for _, group in groupby(dots, lambda dot: int((dot.x - start) / width)):
+        here = list(group)
+        kept += here if len(here) <= _FEW_IN_COLUMN else _telling(here)
     return kept
 
 
-def _height(dot: Dot) -> float:
-    return dot.y if dot.y is not None else -math.inf
+_FEW_IN_COLUMN = 3
+
+
+def _telling(dots: Sequence[Dot]) -> list[Dot]:
+    """Return a column's lowest, highest and last dot in their order, or one gap."""
+    known = [place for place, dot in enumerate(dots) if is_known(dot)]
+    if not known:
+        return [dots[0]]
+    heights = [dots[place].y or 0.0 for place in known]
+    low, high = known[heights.index(min(heights))], known[heights.index(max(heights))]
+    return [dots[place] for place in sorted({low, high, known[-1]})]
 
 
 def spaced(dots: Sequence[Dot], x: Range, columns: int) -> list[Dot]:
-    """Return dots at least three columns apart; the last one always stays."""
+    """Return dots at least three columns apart; the last one always stays.
+
+    From the first one on, so that a new dot at the end moves none of the others.
+    """
     least = 3 * (x[1] - x[0]) / columns
     kept: list[Dot] = []
-    for dot in reversed(dots):
-        if not kept or kept[-1].x - dot.x >= least:
+    for dot in dots:
+        if not kept or dot.x - kept[-1].x >= least:
             kept.append(dot)
-    return kept[::-1]
+    if kept and kept[-1] is not dots[-1]:
+        kept[-1] = dots[-1]
+    return kept
 
 
 def along(piece: Sequence[Dot], distance: float) -> Iterator[tuple[float, float, float]]:
