@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +18,6 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import Resize
-from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
@@ -26,6 +25,7 @@ from ctv_tui.data import Snapshot, follow, safe, words
 from ctv_tui.data.summary import summary
 from ctv_tui.data.wishes import Wishes
 from ctv_tui.preferences import Preferences
+from ctv_tui.reader import Feed, Reader, ReaderFailed, SnapshotRead
 from ctv_tui.screens.actions import (
     ACTIONS,
     Action,
@@ -79,31 +79,8 @@ TABLE: tuple[Action, ...] = (
 
 _ALWAYS_SHOWN = ("help", "quit")
 
-Feed = Callable[[threading.Event], Iterator[Snapshot]]
-"""Yields snapshots until the event is set; runs in the reader's thread."""
-
 EngineSwitch = Callable[[bool], object]
 """Asks the engine to pause (True) or to go on (False); raises OSError if it can't be asked."""
-
-
-class SnapshotRead(Message):
-    """The reader has a newer snapshot. A burst collapses into its last one."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self.snapshot = snapshot
-
-    def can_replace(self, message: Message) -> bool:
-        """Take the place of an older snapshot that was not handled yet."""
-        return isinstance(message, SnapshotRead)
-
-
-class ReaderFailed(Message):
-    """The reader's thread ended with an error: a fault of ours, so the dashboard ends as well."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
 
 
 class Dashboard(App[None]):
@@ -138,12 +115,10 @@ class Dashboard(App[None]):
         look = self._preferences.theme
         self.theme = theme_name(look) if look else DARK
         self.ascii_only = self._preferences.ascii_only
-        self._feed = feed
         self._now = now
         self._complaints = complaints
         self._engine_switch = engine_switch
-        self._stop = threading.Event()
-        self._reader = threading.Thread(target=self._read, name="ctv-reader", daemon=True)
+        self._reader = Reader(feed, self.post_message)
         self._started_by = os.getppid()
         self._newest: Snapshot | None = None
         self._paused_at: float | None = None
@@ -186,7 +161,7 @@ class Dashboard(App[None]):
 
     def on_unmount(self) -> None:
         """Let the reader end."""
-        self._stop.set()
+        self._reader.stop()
 
     def _end_by(self, number: signal.Signals) -> None:
         self.exit(return_code=128 + number)
@@ -207,16 +182,6 @@ class Dashboard(App[None]):
             return not os.isatty(sys.__stdin__.fileno())
         except (OSError, ValueError):
             return True
-
-    def _read(self) -> None:
-        """Run in the reader's thread: it owns the connection and touches no widget."""
-        try:
-            for snapshot in self._feed(self._stop):
-                if self._stop.is_set():
-                    break
-                self.post_message(SnapshotRead(snapshot))
-        except Exception as error:
-            self.post_message(ReaderFailed(error))
 
     # --- data ---------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ class Painted(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
+        self._drawn_at: object = None
         self._strips: dict[int, Strip] = {}
         self._painted_for: object = None
 
@@ -48,7 +49,8 @@ class Painted(Widget):
         if getattr(self.app, "ascii_only", False):
             new = [ascii_line(line) for line in new]
         old, self._lines = self._lines, new
-        if len(old) != len(new):
+        drawn_at, self._drawn_at = self._drawn_at, self.size
+        if drawn_at != self.size:
             self._strips.clear()
             self.refresh()
             return

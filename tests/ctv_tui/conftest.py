@@ -21,8 +21,8 @@ from ctv_tui.data import Snapshot, read_snapshot
 
 
 @pytest.fixture(autouse=True)
-def steady_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's own terminal settings out."""
+def steady_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's own terminal settings and keys out."""
     for name in (
         "NO_COLOR",
         "TEXTUAL_THEME",
@@ -33,6 +33,7 @@ def steady_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture(scope="session")

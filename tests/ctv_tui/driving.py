@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from textual.pilot import Pilot
 
@@ -16,7 +17,12 @@ SIZES = [(80, 24), (120, 40), (160, 45)]
 
 
 def app_showing(
-    snapshot: Snapshot, now: float, preferences: Preferences | None = None
+    snapshot: Snapshot,
+    now: float,
+    preferences: Preferences | None = None,
+    *,
+    of: type[Dashboard] = Dashboard,
+    **settings: Any,
 ) -> Dashboard:
     """A dashboard whose reader has nothing but ``snapshot``."""
 
@@ -24,7 +30,7 @@ def app_showing(
         yield snapshot
         stop.wait()
 
-    return Dashboard(feed, now=lambda: now, preferences=preferences)
+    return of(feed, now=lambda: now, preferences=preferences, **settings)
 
 
 def screen_text(app: Dashboard) -> str:

@@ -11,7 +11,7 @@ import recorded_run
 from driving import SIZES, app_showing, screen_text, settled
 from textual.widgets import Input
 
-from ctv_tui.app import COPIED_MOST, TABLE, TABS, Dashboard, SnapshotRead
+from ctv_tui.app import COPIED_MOST, TABLE, TABS, SnapshotRead
 from ctv_tui.data import Snapshot
 from ctv_tui.data.snapshot import Engine, Event
 from ctv_tui.preferences import Preferences
@@ -329,8 +329,7 @@ async def test_p_asks_before_it_pauses_or_resumes_the_engine(
     snapshot: Snapshot, now: float, state: str, keys: list[str], asked: list[bool]
 ) -> None:
     got: list[bool] = []
-    shown = app_showing(with_engine(snapshot, now, state), now)
-    app = Dashboard(shown._feed, now=lambda: now, engine_switch=got.append)
+    app = app_showing(with_engine(snapshot, now, state), now, engine_switch=got.append)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await settled(pilot)
         await pilot.press(keys[0])
@@ -349,8 +348,7 @@ async def test_an_engine_that_can_not_be_asked_is_a_sentence(
     def refuse(pause: bool) -> None:
         raise PermissionError(13, "Permission denied")
 
-    shown = app_showing(with_engine(snapshot, now, "scoring"), now)
-    app = Dashboard(shown._feed, now=lambda: now, engine_switch=refuse)
+    app = app_showing(with_engine(snapshot, now, "scoring"), now, engine_switch=refuse)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await settled(pilot)
         await pilot.press("p", "y")

@@ -118,8 +118,7 @@ async def test_own_keys_work_and_are_what_footer_and_help_show(
     file = tmp_path / "keys.toml"
     file.write_text('quit = "ctrl+x"\nhelp = "h"\ntab.events = "e"\n')
     table, _ = read_keymap(file, TABLE)
-    default = app_showing(snapshot, now)
-    app = with_keys(table)(default._feed, now=lambda: now, complaints=["keys.toml: a complaint"])
+    app = app_showing(snapshot, now, of=with_keys(table), complaints=["keys.toml: a complaint"])
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         text = await settled(pilot)
         assert "h help  ctrl+x quit" in text.splitlines()[-1]

@@ -55,7 +55,7 @@ class Terminal:
         return done.stdout
 
     def text(self) -> str:
-        return self._tmux("capture-pane", "-p")
+        return self._tmux("capture-pane", "-J", "-p")
 
     def shows(self, *parts: str, deadline_s: float = 20.0) -> None:
         try:
@@ -203,3 +203,14 @@ def test_every_option_of_looks_starts(terminal: Terminal, db: Path) -> None:
     wait_until(lambda: list(db.parent.glob("ctv-tui-*-overview-*.svg")))
     terminal.type("q")
     terminal.shows("rc=0")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="the folder for configuration is elsewhere")
+def test_own_keys_and_what_is_wrong_with_them(terminal: Terminal, db: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "ctv-tui"
+    folder.mkdir(parents=True)
+    (folder / "keys.toml").write_text('quit = "x"\nquitt = "y"\n')
+    terminal.start(db)
+    terminal.shows("x quit")
+    terminal.type("x")
+    terminal.shows("rc=0", "keys.toml: there is no action 'quitt'")
