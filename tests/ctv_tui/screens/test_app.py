@@ -26,6 +26,7 @@ SEEN = {
     "gpus": ["time line · checkpoint-1000", "cuda:1", "idle 4.6 %", "61.2/80.0 GB", "134/220"],
     "latency": ["79 % cheaper than open", "all items", "70.7 ms", "output tokens", "17–32"],
     "correlation": ["25 of 28", "r of closed with gold", "+0.81 [+0.24, +0.96] n=8", "VizWiz"],
+    "items": ["f filter all", "d dataset all", "reading…"],
 }
 
 
@@ -133,7 +134,7 @@ async def test_a_click_on_its_name_opens_a_tab(snapshot: Snapshot, now: float) -
         assert app.tab == "latency"
         await pilot.press("shift+tab")
         assert app.tab == "gpus"
-        await pilot.press("tab", "tab", "tab")
+        await pilot.press("tab", "tab", "tab", "tab")
         assert app.tab == "trajectories"
 
 
