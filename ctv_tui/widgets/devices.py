@@ -29,6 +29,8 @@ _HISTORY_MOST = 60
 _UTIL_WIDTH = 7
 _GAP = "·"
 _MARKS: dict[Missing, str] = {"unsupported": "n/a", "failed": "?", "unknown": "–"}
+_MARK_NOTES = (("unsupported", "n/a: this GPU has none"), ("failed", "?: could not be read now"))
+_SHORT_MARK_NOTES = (("unsupported", "n/a: has none"), ("failed", "?: not now"))
 _STATUS_WORDS = {"lost": "lost", "error": "error", "no driver": "none"}
 _NVML_NOTES: tuple[str, ...] = (
     "utilisation (NVML): a kernel ran, and be it one that only spins · wait: nothing to do,"
@@ -106,12 +108,12 @@ def footnote(devices: Sequence[Device], width: int) -> Line:
     notes = _HOST_NOTES if any(device.is_host for device in devices) else _NVML_NOTES
     kinds = {kind for device in devices for _, kind in device.missing if not device.is_host}
     marks = [
-        text
-        for kind, text in (("unsupported", "n/a: this GPU has none"), ("failed", "?: not now"))
-        if kind in kinds
+        [text for kind, text in legend if kind in kinds]
+        for legend in (_MARK_NOTES, _SHORT_MARK_NOTES)
     ]
-    found = [(" · ".join([*marks, note])) for note in notes]
-    return first_that_fits(width, (line((f" {text}", "dim")) for text in [*found, notes[-1]]))
+    tries = [" · ".join([*marks[0], note]) for note in notes]
+    tries.append(" · ".join([*marks[1], notes[-1]]))
+    return first_that_fits(width, (line((f" {text}", "dim")) for text in tries))
 
 
 def device_rows(

@@ -87,7 +87,8 @@ class ItemList(Scrolled):
             return framed(body, width, height, title=title)
         title = line(*title, f" · checkpoint-{page.step}")
         first, end = self.in_view(self._selected, page.matching)
-        body = [choices, *item_rows(page, first, end, self._selected, inner)]
+        names = self._choices.datasets
+        body = [choices, *item_rows(page, first, end, self._selected, inner, names)]
         if not page.matching:
             body = [choices, *centred(page.trouble or "no item is like that", inner, height - 3)]
         return framed(body, width, height, title=title, rights=_counts(page, self._choices.reading))
@@ -146,9 +147,19 @@ def choice_line(choices: Choices, width: int) -> Line:
     )
 
 
-def item_rows(page: ItemPage, first: int, end: int, selected: int, width: int) -> list[Line]:
-    """Return the list's head and the rows from ``first`` up to ``end``."""
-    names = [cells(safe(one.dataset)) for one in page.lines]
+def item_rows(
+    page: ItemPage,
+    first: int,
+    end: int,
+    selected: int,
+    width: int,
+    datasets: Sequence[str] = (),
+) -> list[Line]:
+    """Return the list's head and the rows from ``first`` up to ``end``.
+
+    The names of all ``datasets`` are given room, so that no column moves when others come in view.
+    """
+    names = [cells(safe(name)) for name in (*datasets, *(one.dataset for one in page.lines))]
     keys = [cells(safe(one.key)) for one in page.lines]
     name_width = min(_NAME_MOST, max(names, default=0)) + 2
     key_width = min(_KEY_MOST, max(keys, default=0)) + 2

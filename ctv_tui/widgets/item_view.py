@@ -106,7 +106,8 @@ def _picture(picture: Picture, width: int) -> Line:
     path = safe(picture.path)
     room = width - cells(facts) - 2
     if cells(path) > room:
-        path = "…" + path[-max(1, room - 1) :]
+        end = path[-max(1, room - 1) :]
+        path = "…" + (end[end.index("/") :] if "/" in end else end)
         path = path if cells(path) <= room else shorten(path, room)
     role: Role = "warning" if picture.trouble else "dim"
     return line(path, "  ", (facts, role)) if path else line((facts, role))

@@ -7,6 +7,7 @@ checkpoint-1000 under way.
 from __future__ import annotations
 
 import math
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -373,3 +374,10 @@ def _move_to_now(recorder: Recorder) -> None:
         for table, names in columns.items():
             moved = ", ".join(f"{name} = {name} + {by}" for name in names)
             connection.execute(f"UPDATE {table} SET {moved}")
+
+
+def screenshot_path(default: Path, name: str) -> Path:
+    """Where a screenshot goes: into the folder that CTV_SCREENSHOTS names, to be looked at."""
+    folder = Path(os.environ.get("CTV_SCREENSHOTS") or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name

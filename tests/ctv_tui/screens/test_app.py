@@ -27,6 +27,7 @@ SEEN = {
     "latency": ["79 % cheaper than open", "all items", "70.7 ms", "output tokens", "17–32"],
     "events": ["9 % of the open answers hit the li", "checkpoint-1100 is ready", "13 of 13"],
     "correlation": ["25 of 28", "r of closed with gold", "+0.81 [+0.24, +0.96] n=8", "VizWiz"],
+    "items": ["f filter all", "d dataset all", "reading…"],
 }
 
 
