@@ -116,8 +116,8 @@ def _coordinator(bench: Bench) -> list[Result]:
     scale = bench.scale
     found: list[Result] = []
     units = coordinator.plan_units()
-    few = [8] * (sum(units) // 8)
-    for sizes, what in ((few, "units of 8"), (units, "the plan's units")):
+    whole = [6] * (sum(units) // 6)  # what a budget of 8,192 tokens holds of the mix
+    for sizes, what in ((whole, "units of 6"), (units, "the plan's, tail included")):
         found += coordinator.ingest(bench.home, sizes[:: scale.every_unit], what, scale.evaluations)
     return found + coordinator.leases(scale.workers, scale.units)
 
