@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
 from ctv_engine.store.rows import MACRO, MODES, Mode
 from ctv_tui.data import Snapshot, safe, words
 from ctv_tui.data.curves import (
-    Z_95,
     TimeAxis,
     differences,
-    is_known,
     ready_times,
     smoothed,
     time_axis,
@@ -33,6 +30,14 @@ from ctv_tui.widgets.axes import (
 from ctv_tui.widgets.chart import ChartData
 from ctv_tui.widgets.large_chart import LargeData
 from ctv_tui.widgets.lines import Line, joined, line
+from ctv_tui.widgets.readout import (
+    at_step,
+    instant,
+    latest_values,
+    to_gold,
+    values_of,
+    waiting_sentence,
+)
 from ctv_tui.widgets.series import Dot, Series, Shape, has_points
 
 Axis = Literal["step", "time"]
@@ -145,14 +150,18 @@ class Curves:
         runs = range(1, len(view.others) + 1)
         overlaid = [one for run in runs for one in self._series(dataset, run)]
         series = (*overlaid, *self._series(dataset))
-        rights = (_latest(by_mode, long=True), _latest(by_mode)) if long else (_latest(by_mode),)
+        rights = (
+            (latest_values(by_mode, long=True), latest_values(by_mode))
+            if long
+            else (latest_values(by_mode),)
+        )
         return ChartData(
             title=line((name_of(dataset), "title")),
             rights=rights,
             series=series,
             x=self.x,
             y=self._y(dataset),
-            empty="" if any(map(has_points, series)) else _waiting(snapshot, dataset),
+            empty="" if any(map(has_points, series)) else waiting_sentence(snapshot, dataset),
             x_label=step_label if view.axis == "step" else time_label(self._unit_s),
         )
 
@@ -289,26 +298,33 @@ class Curves:
         self._ranges[dataset] = score_range(values, self._ranges.get(dataset))
         return self._ranges[dataset]
 
-    def _readout(self, dataset: str, step: int) -> tuple[Line, ...]:
+    def _readout(self, dataset: str, step: int) -> tuple[tuple[Line, ...], ...]:
+        """Return the rows under the cursor, each in a long and in a short form."""
         snapshot, view = self._the_snapshot, self._view
         at = ready_times(snapshot.checkpoints).get(step)
-        rows = [line((f" step {step}", "strong"), (f" · {_instant(at)}" if at else "", "dim"))]
-        gold = _at(snapshot.points("gold", dataset), step)
+        head = line((f" step {step}", "strong"), (f" · {instant(at)}" if at else "", "dim"))
+        rows: list[tuple[Line, ...]] = [(head, head[:1])]
+        gold = at_step(snapshot.points("gold", dataset), step)
         for mode in view.modes:
-            here = _at(snapshot.points(mode, dataset), step)
-            row = line(f" {mode[0].upper()} ", (f"{mode:<7}", mode), *values_of(here))
-            if mode != "gold" and here and gold:
-                between = differences([here], [gold])
-                if between:
-                    row = (*row, *_signed(between[0]))
-            rows.append(row)
+            here = at_step(snapshot.points(mode, dataset), step)
+            between = differences([here], [gold]) if mode != "gold" and here and gold else ()
+            against = to_gold(between[0]) if between else ()
+            letter = line(f" {mode[0].upper()} ", (f"{mode:<7}", mode))
+            rows.append(
+                (
+                    (*letter, *values_of(here), *against),
+                    line((f" {mode[0].upper()} ", mode), *values_of(here, short=True), *against),
+                    line((f" {mode[0].upper()} ", mode), *values_of(here, short=True)),
+                )
+            )
         for number, run in enumerate(view.others, 1):
             parts = []
             for mode in view.modes:
-                here = _at(run.points(mode, dataset), step)
+                here = at_step(run.points(mode, dataset), step)
                 parts.append(line((f"{mode[0].upper()} {words.score(here)}", mode)))
-            name = run_name(run) if number < 3 else "…"
-            rows.append(line(("   " + name + "  ", "dim"), *joined(parts, "  ")))
+            name = line((f"   {run_name(run)}  ", "dim"))
+            short = line((f" {number} ", "dim"))
+            rows.append(((*name, *joined(parts, "  ")), (*short, *joined(parts, "  "))))
         return tuple(rows)
 
 
@@ -318,73 +334,6 @@ def _axis_of(snapshot: Snapshot) -> TimeAxis:
 
 def _axis_of_other(run: OtherRun) -> TimeAxis:
     return time_axis(dict(run.ready_at))
-
-
-def _at(points: Sequence[Point], step: int) -> Point | None:
-    return next((point for point in points if point.step == step), None)
-
-
-def values_of(point: Point | None) -> Line:
-    """Return a point in words: value, standard error, 95 % interval and n."""
-    if point is None:
-        return line(("not evaluated at this step", "dim"))
-    if not is_known(point):
-        return line(("no score", "dim"), (f"  n={point.n}", "dim"))
-    assert point.value is not None
-    parts: list[str] = [words.score(point)]
-    if point.stderr is not None:
-        half = Z_95 * point.stderr
-        low, high = point.value - half, point.value + half
-        if 0.0 <= point.value <= 1.0:
-            low, high = max(0.0, low), min(1.0, high)
-        parts.append(f"±{point.stderr:.3f} [{low:.3f}, {high:.3f}]")
-    return line("  ".join(parts), (f"  n={point.n}", "dim"))
-
-
-def _signed(between: Point) -> Line:
-    assert between.value is not None
-    return line(("  vs gold ", "dim"), f"{between.value:+.3f}")
-
-
-def _instant(at: float) -> str:
-    try:
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except (OverflowError, OSError, ValueError):
-        return "time unknown"
-
-
-def _waiting(snapshot: Snapshot, dataset: str) -> str:
-    if snapshot.source.health == "waiting":
-        return f"waiting for the engine to create {safe(snapshot.source.path)}"
-    if any(not is_known(p) for mode in MODES for p in snapshot.points(mode, dataset)):
-        return "there are answers, but none of them has a score"
-    if dataset == MACRO and any(e.done for e in snapshot.evaluations):
-        return "waiting until every dataset has a score…"
-    if snapshot.running:
-        return "waiting for the first score…"
-    return "waiting for the first checkpoint…"
-
-
-def _latest(by_mode: dict[Mode, tuple[Point, ...]], *, long: bool = False) -> Line:
-    """Return the last value of each mode with its letter, and in words where there is room."""
-    parts: list[Line] = []
-    for mode, points in by_mode.items():
-        label = mode if long else mode[0].upper()
-        if not points:
-            text = f"{label} –"
-        else:
-            last = points[-1]
-            text = f"{label} {words.score(last) if long else _short(last)}"
-            if long and last.stderr is not None:
-                text += f" ±{last.stderr:.3f}"
-        parts.append(line((text, mode)))
-    return joined(parts, "   " if long else " ")
-
-
-def _short(point: Point) -> str:
-    if not is_known(point):
-        return "–"
-    return f"{point.value:.2f}" if point.complete else f"~{point.value:.2f}"
 
 
 def zoomed(span: Range, whole: Range, at: float, factor: float) -> Range | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctv_tui.widgets.axes import Range, difference_label
 from ctv_tui.widgets.chart import Chart, ChartData
-from ctv_tui.widgets.lines import Line, centred, joined, line
+from ctv_tui.widgets.lines import Line, centred, first_that_fits, joined, line
 from ctv_tui.widgets.raster import draw
 from ctv_tui.widgets.series import Series
 
@@ -18,11 +17,14 @@ _LEAST_PLOT_ROWS = 8
 
 @dataclass(frozen=True, slots=True)
 class LargeData(ChartData):
-    """A chart with a strip of differences under it and rows of values under that."""
+    """A chart with a strip of differences under it and rows of values under that.
+
+    Of each row of ``readout`` the first form that fits is shown.
+    """
 
     strip: tuple[Series, ...] = ()
     strip_y: Range = (-0.1, 0.1)
-    readout: tuple[Line, ...] = ()
+    readout: tuple[tuple[Line, ...], ...] = ()
 
 
 class LargeChart(Chart):
@@ -38,7 +40,7 @@ def large_body(data: LargeData, width: int, height: int) -> list[Line]:
     """Return the rows inside the frame."""
     if not data.has_points:
         return centred(data.empty, width, height)
-    readout: Sequence[Line] = data.readout
+    readout = [first_that_fits(width, row) for row in data.readout]
     if height - len(readout) < _LEAST_PLOT_ROWS:
         readout = readout[: max(0, height - _LEAST_PLOT_ROWS)]
     rows = height - len(readout)

@@ -78,8 +78,9 @@ def own_sentence(saving: Saving, report: LatencyReport, partial: Line, width: in
             (*head, *numbers, *long, *partial),
             (*head, *numbers, *notes, *partial),
             (*head, *numbers, *partial),
-            (*head, *numbers),
-            head,
+            (*head, *numbers[:-1], *partial),
+            (*head, *partial),
+            *(() if partial else ((*head, *numbers), head)),
         ),
     )
 

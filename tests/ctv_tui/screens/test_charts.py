@@ -247,6 +247,8 @@ async def test_where_there_is_little_room_there_is_one_chart_beside_the_list(
     async with on_tab(snapshot, now, "trajectories", (80, 24)) as driver:
         text = await driver.press("j")
         assert "▸ ChartQA" in text and "┌─ ChartQA ─" in text and "step 1000" in text
+        text = await driver.press("left", "left")
+        assert "] n=40 vs gold" in text and "…" not in driver.part("single-chart")
         assert "─ datasets ─" not in await driver.press("enter")
         assert "─ datasets ─" in await driver.press("enter")
 

@@ -176,7 +176,7 @@ def large(**changes: object) -> LargeData:
             Series("open", "dotted", dots(-0.1, 0.0, -0.05)),
             Series("closed", "solid", dots(0.02, -0.02, 0.01)),
         ),
-        "readout": (line("step 500"), line("C"), line("O"), line("G")),
+        "readout": ((line("step 500"),), (line("C"),), (line("O"),), (line("G"),)),
     }
     return LargeData(**(values | changes))  # type: ignore[arg-type]
 
