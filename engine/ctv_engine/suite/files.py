@@ -281,7 +281,9 @@ def _read_datasets(head: dict[str, Any], problems: list[str]) -> list[Dataset]:
 
 def _filled_in(head: dict[str, Any], datasets: Sequence[Dataset]) -> Iterator[bytes]:
     """Yield the defaults that ``suite.toml`` leaves out: they are asked, so the digest has them."""
-    tables = {str(t.get("name")): t for t in head.get("datasets") or () if isinstance(t, dict)}
+    if not datasets:
+        return
+    tables = {table.get("name"): table for table in head["datasets"] if isinstance(table, dict)}
     for dataset in datasets:
         for name in ("max_new_tokens", "open_instruction"):
             if name not in tables[dataset.name]:

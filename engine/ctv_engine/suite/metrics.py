@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -24,6 +24,8 @@ ANSWER_TYPES: tuple[AnswerType, ...] = get_args(AnswerType)
 
 ANNOTATORS = 10
 MAX_PRECISION = 12
+
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,10 @@ def read_meta(table: object, faults: list[str]) -> Meta:
 def check_meta(metric: OpenMetric, answers: Sequence[str], meta: Meta) -> list[str]:
     """Return what ``metric`` lacks to score an item with these accepted answers, as faults."""
     if metric in ("vqa_soft", "vqa_majority"):
-        if meta.annotators:
+        if any(answer.strip() for answer in meta.annotators):
             return []
+        if meta.annotators:
+            return ["meta.annotators are all empty: no answer could be right"]
         return [f"{metric} needs meta.annotators: the answers of {ANNOTATORS} people"]
     if metric != "mathvista":
         return []
@@ -165,7 +169,10 @@ def check_meta(metric: OpenMetric, answers: Sequence[str], meta: Meta) -> list[s
         faults.append("mathvista needs meta.precision beside answer_type float")
     for answer in answers:
         if meta.answer_type in ("integer", "float") and not _is_number(answer, meta.answer_type):
-            faults.append(f"answer {answer!r} is no {meta.answer_type}, as meta.answer_type says")
+            faults.append(
+                f"answer {answer!r} is no {meta.answer_type}, as meta.answer_type says;"
+                " write it in plain digits"
+            )
         if meta.answer_type == "list" and not (
             answer.strip().startswith("[") and answer.strip().endswith("]")
         ):
@@ -178,8 +185,7 @@ def _texts(value: object) -> bool:
 
 
 def _is_number(text: str, kind: AnswerType) -> bool:
-    try:
-        value = float(text)
-    except ValueError:
+    """Say whether a text is a number in plain ASCII digits, whole if ``kind`` is integer."""
+    if _NUMBER.fullmatch(text.strip().lower()) is None:
         return False
-    return math.isfinite(value) and (kind == "float" or value == int(value))
+    return kind == "float" or float(text).is_integer()

@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
+from ctv_engine.models.answers import OpenAnswer, Unanswered
+from ctv_engine.runtime.answering import open_result
 from ctv_engine.scoring.mathvista import extract
 from ctv_engine.scoring.open_metrics import METRICS, metric_defaults, score_open
-from ctv_engine.suite import OPEN_METRICS, Meta, OpenMetric
+from ctv_engine.suite import OPEN_METRICS, Dataset, Item, Meta, OpenMetric
 from ctv_engine.suite.metrics import check_meta, read_meta
 
 CASES = Path(__file__).parent / "cases"
@@ -101,6 +103,22 @@ def test_an_answer_that_no_rule_finds_is_none() -> None:
     assert extract("The answer is 14.", integer) == 14
     assert extract("the second", Meta(choices=("first", "second"))) == "second"
     assert extract("neither", Meta(choices=("first", "second"))) is None
+
+
+def test_the_engine_scores_an_answer_with_the_items_own_meta() -> None:
+    item = Item("d", "1", "How long?", "i", "", (), None, ("0.33",), Meta("float", 2))
+    dataset = Dataset("d", "mathvista", 64)
+    scores = [
+        open_result(item, dataset, OpenAnswer(text, 1, 1, "stop", 0.1, 0.1)).score
+        for text in ("0.333", "0.3", "")
+    ]
+    assert scores == [1.0, 0.0, 0.0]
+
+
+def test_an_item_without_an_answer_has_no_score() -> None:
+    item = Item("d", "1", "Who?", "i", "", (), None, ("me",), Meta(annotators=("me",) * 10))
+    result = open_result(item, Dataset("d", "vqa_soft", 8), Unanswered("image too large"))
+    assert (result.score, result.reason) == (None, "image too large")
 
 
 HOSTILE = [
