@@ -46,6 +46,8 @@ _UNITS = {
     "jpy": "yen",
     "₹": "rupee",
     "inr": "rupee",
+    "inche": "inch",
+    "feet": "foot",
 }
 
 
@@ -135,5 +137,5 @@ def read_quantity(text: str) -> Quantity | None:
 
 def _unit(text: str) -> str:
     unit = text.strip().removesuffix(".")
-    unit = _UNITS.get(unit, unit)
-    return unit.removesuffix("s") if len(unit) > 2 else unit
+    singular = unit.removesuffix("s") if len(unit) > 2 else unit
+    return _UNITS.get(singular, singular)
