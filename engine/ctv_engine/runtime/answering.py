@@ -366,7 +366,7 @@ def open_result(item: Item, dataset: Dataset, answer: OpenOutcome) -> ItemResult
     return ItemResult(
         key,
         answer=answer.text,
-        score=score_open(dataset.open_metric, answer.text, item.answers),
+        score=score_open(dataset.open_metric, answer.text, item.answers, item.meta),
         prompt_tokens=answer.prompt_tokens,
         output_tokens=answer.output_tokens,
         finish_reason=answer.finish_reason,

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
-from rapidfuzz.distance import Levenshtein
+from ctv_engine.scoring.anls import anls, anls_harness
+from ctv_engine.scoring.exact import exact_match
+from ctv_engine.scoring.mathvista import mathvista
+from ctv_engine.scoring.relaxed import relaxed, relaxed_harness
+from ctv_engine.scoring.vqa import vqa_majority, vqa_soft
+from ctv_engine.suite import NO_META, Meta, OpenMetric, metric_defaults
 
-from ctv_engine.suite import OpenMetric
+__all__ = ["METRICS", "anls", "exact_match", "metric_defaults", "score_open"]
 
-ANLS_THRESHOLD = 0.5
-
-
-def exact_match(text: str, answers: Sequence[str]) -> float:
-    """Return 1.0 if the text equals an accepted answer, else 0.0.
-
-    Case, surrounding and repeated white space and one final full stop do not count: format noise
-    of that kind is known to swamp ability.
-    """
-    given = _plain(text)
-    return float(any(given == _plain(answer) for answer in answers))
-
-
-def anls(text: str, answers: Sequence[str]) -> float:
-    """Return the average normalised Levenshtein similarity of one answer (its best match).
-
-    1 − NL if NL < 0.5 else 0, where NL is the edit distance over the longer length, both sides
-    lower-cased and stripped (Biten et al., "Scene Text Visual Question Answering", ICCV 2019).
-    """
-    given = text.strip().lower()
-    best = 0.0
-    for answer in answers:
-        wanted = answer.strip().lower()
-        longest = max(len(given), len(wanted))
-        distance = Levenshtein.distance(given, wanted) / longest if longest else 0.0
-        if distance < ANLS_THRESHOLD:
-            best = max(best, 1.0 - distance)
-    return best
-
-
-METRICS: dict[OpenMetric, Callable[[str, Sequence[str]], float]] = {
-    "exact_match": exact_match,
-    "anls": anls,
+METRICS: dict[OpenMetric, Callable[[str, Sequence[str], Meta], float]] = {
+    "exact_match": lambda text, answers, _: exact_match(text, answers),
+    "anls": lambda text, answers, _: anls(text, answers),
+    "anls_harness": lambda text, answers, _: anls_harness(text, answers),
+    "relaxed": lambda text, answers, _: relaxed(text, answers),
+    "relaxed_harness": lambda text, answers, _: relaxed_harness(text, answers),
+    "mathvista": mathvista,
+    "vqa_soft": lambda text, _, meta: vqa_soft(text, meta),
+    "vqa_majority": lambda text, _, meta: vqa_majority(text, meta),
 }
 
 
-def score_open(metric: OpenMetric, text: str, answers: Sequence[str]) -> float:
-    """Score ``text`` against the accepted answers with the named metric."""
-    return METRICS[metric](text, answers)
+def score_open(
+    metric: OpenMetric, text: str, answers: Sequence[str], meta: Meta = NO_META
+) -> float:
+    """Score ``text`` against the accepted answers with the named metric.
 
+    An empty text is a wrong answer; an item without a text has no score and does not come here.
 
-def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", text.strip().removesuffix(".").strip().lower())
+    Raises:
+        ValueError: ``meta`` lacks what the metric needs; every item of a suite that loads has it.
+    """
+    return METRICS[metric](text, answers, meta)

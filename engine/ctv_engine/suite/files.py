@@ -13,10 +13,18 @@
     max_new_tokens = 16
     open_instruction = "Answer with a single word or number."
 
+``max_new_tokens`` and ``open_instruction`` may be left out: then the metric's own defaults hold
+(:func:`~ctv_engine.suite.metrics.metric_defaults`), and the digest covers them.
+
 ``items.jsonl``, one object per line::
 
     {"dataset": "ChartQA", "key": "17", "question": "…", "image": "images/<sha256>.png",
      "options": ["12", "14", "21", "41"], "gold_index": 1, "answers": ["14"]}
+
+Items and datasets may have a ``meta`` object for metrics that need more than accepted answers
+(:class:`~ctv_engine.suite.metrics.Meta`); an item's goes before its dataset's::
+
+    "meta": {"answer_type": "float", "precision": 2}
 """
 
 from __future__ import annotations
@@ -25,12 +33,20 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ctv_engine.suite.items import OPEN_METRICS, Dataset, Item, Suite, SuiteKind
+from ctv_engine.suite.items import Dataset, Item, Suite, SuiteKind
+from ctv_engine.suite.metrics import (
+    NO_META,
+    OPEN_METRICS,
+    Meta,
+    check_meta,
+    metric_defaults,
+    read_meta,
+)
 from ctv_engine.suite.questions import LETTERS
 
 FORMAT = 1
@@ -74,6 +90,7 @@ class DraftItem:
     answers: tuple[str, ...]
     options: tuple[str, ...] = ()
     gold_index: int | None = None
+    meta: Meta = NO_META
 
 
 def write_suite(
@@ -104,7 +121,7 @@ def write_suite(
             target = directory / image
             if not target.exists():
                 target.write_bytes(item.image)
-            row = {
+            row: dict[str, Any] = {
                 "dataset": item.dataset,
                 "key": item.key,
                 "question": item.question,
@@ -113,6 +130,8 @@ def write_suite(
                 "gold_index": item.gold_index,
                 "answers": list(item.answers),
             }
+            if item.meta != NO_META:
+                row["meta"] = item.meta.stated()
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
     head = [f"format = {FORMAT}", f"name = {_toml(name)}", f"kind = {_toml(kind)}"]
     for dataset in datasets:
@@ -124,6 +143,9 @@ def write_suite(
             f"max_new_tokens = {dataset.max_new_tokens}",
             f"open_instruction = {_toml(dataset.open_instruction)}",
         ]
+        if dataset.meta != NO_META:
+            stated = dataset.meta.stated().items()
+            head.append(f"meta = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in stated)} }}")
     (directory / SUITE_FILE).write_text("\n".join(head) + "\n", encoding="utf-8")
     return read_suite(directory)
 
@@ -151,8 +173,10 @@ def read_suite(directory: Path) -> Suite:
         problems.append(f"{SUITE_FILE}: option_order is {order!r}; use 'seeded' or 'file'")
 
     digest = hashlib.sha256((directory / SUITE_FILE).read_bytes())
+    for filled in _filled_in(head, datasets):
+        digest.update(filled)
     items: list[Item] = []
-    names = {dataset.name for dataset in datasets}
+    by_name = {dataset.name: dataset for dataset in datasets}
     seen: dict[tuple[str, str], int] = {}
     image_digests: dict[str, str | None] = {}
     items_file = directory / ITEMS_FILE
@@ -164,7 +188,7 @@ def read_suite(directory: Path) -> Suite:
             if not line.strip():
                 continue
             faults: list[str] = []
-            item = _read_item(line, kind, names, faults)
+            item = _read_item(line, kind, by_name, faults)
             if item is not None:
                 place = seen.setdefault((item.dataset, item.key), number)
                 if place != number:
@@ -173,7 +197,7 @@ def read_suite(directory: Path) -> Suite:
                     image_digests[item.image] = _check_image(directory, item.image, faults)
                 image_digest = image_digests[item.image]
                 if image_digest is not None:
-                    item = _with_digest(item, image_digest)
+                    item = replace(item, image_digest=image_digest)
                     items.append(item.placed() if order == "seeded" else item)
                 elif not faults:
                     faults.append(f"image {item.image}: see above")
@@ -181,7 +205,7 @@ def read_suite(directory: Path) -> Suite:
     if not items and not problems:
         problems.append(f"{ITEMS_FILE} holds no items")
     if not problems:
-        for name in sorted(names - {item.dataset for item in items}):
+        for name in sorted(by_name.keys() - {item.dataset for item in items}):
             problems.append(f"dataset {name!r} has no items; remove it from {SUITE_FILE}")
     if problems:
         raise SuiteError(directory, problems)
@@ -197,9 +221,9 @@ def read_suite(directory: Path) -> Suite:
     )
 
 
-def _toml(text: str) -> str:
-    """Return a TOML basic string; TOML knows no surrogate pairs and no raw delete character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _toml(value: str | int | list[str]) -> str:
+    """Return a TOML value; TOML knows no surrogate pairs and no raw delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read_head(directory: Path) -> dict[str, Any]:
@@ -230,7 +254,6 @@ def _read_datasets(head: dict[str, Any], problems: list[str]) -> list[Dataset]:
             continue
         name = table.get("name")
         metric = table.get("open_metric", "exact_match")
-        cap = table.get("max_new_tokens", 32)
         if not isinstance(name, str) or not name:
             problems.append(f"{SUITE_FILE}: a dataset has no name")
             continue
@@ -241,14 +264,35 @@ def _read_datasets(head: dict[str, Any], problems: list[str]) -> list[Dataset]:
             known = ", ".join(OPEN_METRICS)
             problems.append(f"{SUITE_FILE}: {name}: unknown open_metric {metric!r}; use {known}")
             continue
+        defaults = metric_defaults(metric)
+        cap = table.get("max_new_tokens", defaults.max_new_tokens)
         if not isinstance(cap, int) or cap < 1:
             problems.append(f"{SUITE_FILE}: {name}: max_new_tokens must be a whole number >= 1")
             continue
-        datasets.append(Dataset(name, metric, cap, str(table.get("open_instruction", ""))))
+        instruction = str(table.get("open_instruction", defaults.open_instruction))
+        faults: list[str] = []
+        meta = read_meta(table.get("meta"), faults)
+        if meta.annotators:
+            faults.append("meta.annotators belongs to the items, not to the dataset")
+        problems += [f"{SUITE_FILE}: {name}: {fault}" for fault in faults]
+        datasets.append(Dataset(name, metric, cap, instruction, meta))
     return datasets
 
 
-def _read_item(line: bytes, kind: str, names: set[str], faults: list[str]) -> Item | None:
+def _filled_in(head: dict[str, Any], datasets: Sequence[Dataset]) -> Iterator[bytes]:
+    """Yield the defaults that ``suite.toml`` leaves out: they are asked, so the digest has them."""
+    if not datasets:
+        return
+    tables = {table.get("name"): table for table in head["datasets"] if isinstance(table, dict)}
+    for dataset in datasets:
+        for name in ("max_new_tokens", "open_instruction"):
+            if name not in tables[dataset.name]:
+                yield f"{dataset.name} {name} {getattr(dataset, name)}\n".encode()
+
+
+def _read_item(
+    line: bytes, kind: str, datasets: Mapping[str, Dataset], faults: list[str]
+) -> Item | None:
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -262,7 +306,7 @@ def _read_item(line: bytes, kind: str, names: set[str], faults: list[str]) -> It
     if missing:
         faults.append(f"missing or empty: {', '.join(missing)}")
         return None
-    if not isinstance(row["dataset"], str) or row["dataset"] not in names:
+    if not isinstance(row["dataset"], str) or row["dataset"] not in datasets:
         faults.append(f"dataset {row['dataset']!r} is not in {SUITE_FILE}")
     answers = row["answers"]
     if not isinstance(answers, list) or not all(isinstance(a, str) and a.strip() for a in answers):
@@ -282,6 +326,11 @@ def _read_item(line: bytes, kind: str, names: set[str], faults: list[str]) -> It
             faults.append(f"gold_index {gold!r} is not the index of one of {len(options)} options")
         elif len(set(options)) != len(options):
             faults.append("two options are equal")
+    meta = read_meta(row.get("meta"), faults)
+    if not faults:
+        dataset = datasets[row["dataset"]]
+        meta = meta.over(dataset.meta)
+        faults += check_meta(dataset.open_metric, answers, meta)
     if faults:
         return None
     return Item(
@@ -293,19 +342,7 @@ def _read_item(line: bytes, kind: str, names: set[str], faults: list[str]) -> It
         options=tuple(options),
         gold_index=gold,
         answers=tuple(answers),
-    )
-
-
-def _with_digest(item: Item, digest: str) -> Item:
-    return Item(
-        item.dataset,
-        item.key,
-        item.question,
-        item.image,
-        digest,
-        item.options,
-        item.gold_index,
-        item.answers,
+        meta=meta,
     )
 
 

@@ -6,10 +6,9 @@ import hashlib
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-OpenMetric = Literal["exact_match", "anls"]
-OPEN_METRICS: tuple[OpenMetric, ...] = get_args(OpenMetric)
+from ctv_engine.suite.metrics import NO_META, Meta, OpenMetric
 
 SuiteKind = Literal["paired", "gold"]
 OptionOrder = Literal["seeded", "file"]
@@ -20,12 +19,14 @@ class Dataset:
     """One group of items that share a metric, a length cap and a wording.
 
     ``open_instruction`` is appended to the question of the open task on a line of its own.
+    ``meta`` holds for every item that does not say otherwise.
     """
 
     name: str
     open_metric: OpenMetric
     max_new_tokens: int
     open_instruction: str = ""
+    meta: Meta = NO_META
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Item:
 
     ``options`` stand in the order in which they are asked: the letter of ``options[i]`` is the
     i-th letter of the alphabet, and ``gold_index`` points at the key. An item of a gold suite may
-    have no options, then ``gold_index`` is None. ``answers`` are the accepted open answers.
+    have no options, then ``gold_index`` is None. ``answers`` are the accepted open answers,
+    ``meta`` what the metric needs beside them (the dataset's filled in).
     """
 
     dataset: str
@@ -45,6 +47,7 @@ class Item:
     options: tuple[str, ...]
     gold_index: int | None
     answers: tuple[str, ...]
+    meta: Meta = NO_META
 
     def placed(self) -> Item:
         """Return the item with its options shuffled by a seed made of its own name.

@@ -188,6 +188,8 @@ CONTENT_CHANGES: list[tuple[str, Callable[[Path], None]]] = [
     ("length cap", edit_head("max_new_tokens = 4", "max_new_tokens = 5")),
     ("instruction", edit_head("One word.", "One word")),
     ("kind", edit_head('"paired"', '"gold"')),
+    ("meta of an item", edit_row(0, meta={"precision": 1})),
+    ("meta of a dataset", edit_head('"One word."', '"One word."\nmeta = { precision = 1 }')),
     ("order", edit_head("format = 1", 'format = 1\noption_order = "file"')),
 ]
 
@@ -203,6 +205,14 @@ def test_the_digest_changes_with_any_content(
     before = read_suite(directory).digest
     change(directory)
     assert read_suite(directory).digest != before
+
+
+def test_the_digest_of_a_suite_that_says_all_is_that_of_its_files(directory: Path) -> None:
+    content = (directory / "suite.toml").read_bytes() + (directory / "items.jsonl").read_bytes()
+    for path in sorted((directory / "images").iterdir()):
+        picture = hashlib.sha256(path.read_bytes()).hexdigest()
+        content += f"images/{path.name} {picture}\n".encode()
+    assert read_suite(directory).digest == hashlib.sha256(content).hexdigest()
 
 
 def test_the_digest_does_not_depend_on_the_place(directory: Path, tmp_path: Path) -> None:
@@ -254,6 +264,11 @@ FAULTS: list[tuple[str, Callable[[Path], None], tuple[str, ...]]] = [
     (
         "no datasets",
         lambda d: (d / "suite.toml").write_text("format = 1\n"),
+        ("no [[datasets]] table",),
+    ),
+    (
+        "datasets are a number",
+        lambda d: (d / "suite.toml").write_text("format = 1\ndatasets = 5\n"),
         ("no [[datasets]] table",),
     ),
     (
