@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ctv_engine.store.balance import BALANCE_OF_ONE
 from ctv_engine.store.minutes import Minutes
 from ctv_engine.store.reader import StoreError
 from ctv_engine.store.rows import (
@@ -308,8 +309,7 @@ class Writer:
         """Write the final scores, the balance and the end of an evaluation."""
         self.refresh_scores(evaluation_id)
         rows = self.query(
-            "SELECT busy_s, wait_s, began, ended FROM gpu_balance WHERE evaluation_id = ?",
-            evaluation_id,
+            f"SELECT busy_s, wait_s, began, ended FROM ({BALANCE_OF_ONE})", evaluation_id
         )
         makespan_s = ideal_s = idle_fraction = None
         if rows:

@@ -1,0 +1,46 @@
+"""Who worked and who waited in an evaluation, as SQL over ``spans``."""
+
+from __future__ import annotations
+
+_BALANCE = """
+WITH extent AS MATERIALIZED (
+    SELECT e.id AS evaluation_id, e.checkpoint_id, e.mode,
+           (SELECT min(s.started_at) FROM spans s WHERE s.evaluation_id = e.id) AS began,
+           (SELECT max(s.ended_at) FROM spans s WHERE s.evaluation_id = e.id) AS ended
+    FROM evaluations e{which}
+), share AS MATERIALIZED (
+    SELECT x.evaluation_id, x.checkpoint_id, x.mode, x.began, x.ended,
+           w.id AS worker_id, w.device, w.host, w.gpu_uuid,
+           coalesce(w.ended_at, x.ended) AS left_at,
+           coalesce((SELECT sum(s.ended_at - s.started_at) FROM spans s
+                     WHERE s.evaluation_id = x.evaluation_id AND s.worker_id = w.id),
+                    0.0) AS busy_s,
+           coalesce((SELECT max(s.ended_at) FROM spans s
+                     WHERE s.evaluation_id = x.evaluation_id AND s.worker_id = w.id),
+                    max(x.began, w.ready_at)) AS last_end
+    FROM extent x
+    JOIN checkpoints c ON c.id = x.checkpoint_id
+    JOIN workers w ON w.run_id = c.run_id AND w.ready_at < x.ended
+                  AND (w.ended_at IS NULL OR w.ended_at > x.began)
+    WHERE x.began IS NOT NULL
+)
+SELECT evaluation_id, checkpoint_id, mode, worker_id, device, host, gpu_uuid,
+       began, ended, busy_s, last_end,
+       max(0.0, min(ended, left_at) - last_end - coalesce((
+           SELECT sum(min(s.ended_at, share.ended) - s.started_at)
+           FROM spans s
+           WHERE s.worker_id = share.worker_id AND s.evaluation_id <> share.evaluation_id
+             AND s.started_at >= share.last_end AND s.started_at < share.ended), 0.0)) AS wait_s
+FROM share
+"""
+
+BALANCE_VIEW = f"CREATE VIEW gpu_balance AS{_BALANCE.format(which='')};"
+"""One row per evaluation and worker that was up while it ran.
+
+Wait is the time between the worker's own last span and the last span of anybody, less what the
+worker did for other evaluations then. A worker does one thing at a time, so that what it does after
+its last span begins after it: the index finds just those spans.
+"""
+
+BALANCE_OF_ONE = _BALANCE.format(which=" WHERE e.id = ?")
+"""The view's rows of one evaluation, without looking at the others."""
