@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
 
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _BLANK = str.maketrans({"\t": " ", "\u00a0": " "})
@@ -40,7 +39,6 @@ def cells(text: str) -> int:
     return sum(map(_cells_of, text))
 
 
-@lru_cache(maxsize=4096)
 def _cells_of(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me"):
         return 0

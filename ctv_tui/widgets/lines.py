@@ -38,22 +38,6 @@ def width_of(one: Line) -> int:
     return sum(len(text) if text.isascii() else cells(text) for text, _ in one)
 
 
-def changed_span(old: Line, new: Line) -> tuple[int, int]:
-    """Return first and last-but-one cell between which two lines of the same width differ."""
-    start = 0
-    for one, two in zip(old, new, strict=False):
-        if one != two:
-            break
-        start += 1
-    end = 0
-    for one, two in zip(reversed(old[start:]), reversed(new[start:]), strict=False):
-        if one != two:
-            break
-        end += 1
-    left, right = width_of(new[:start]), width_of(new[len(new) - end :])
-    return left, max(left + 1, width_of(new) - right)
-
-
 def fitted(one: Line, width: int) -> Line:
     """Return a line cut (with an ellipsis) or filled to exactly ``width`` cells."""
     room = width - width_of(one)

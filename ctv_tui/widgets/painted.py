@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ctv_tui.theme import role_style
-from ctv_tui.widgets.lines import Line, changed_span, fitted
+from ctv_tui.widgets.lines import Line, fitted
 
 
 class Painted(Widget):
@@ -53,10 +53,7 @@ class Painted(Widget):
         for y in changed:
             self._strips.pop(y, None)
         if changed:
-            spans = (changed_span(old[y], self._lines[y]) for y in changed)
-            self.refresh(
-                *(Region(x, y, end - x, 1) for y, (x, end) in zip(changed, spans, strict=True))
-            )
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         """Return one line, from the cache."""

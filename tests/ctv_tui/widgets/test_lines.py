@@ -8,7 +8,6 @@ from ctv_tui.widgets.lines import (
     Line,
     bar,
     centred,
-    changed_span,
     fitted,
     framed,
     joined,
@@ -75,21 +74,3 @@ def test_a_bar_is_filled_in_eighths(share: float, text: str) -> None:
 def test_a_sparkline_shows_the_newest_at_the_right_and_gaps_as_blanks() -> None:
     assert sparkline([0.0, 50.0, None, 100.0], 6) == "  ▁▄ █"
     assert sparkline([0.0, 100.0, 0.0, 0.0], 2) == "▄▁"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "span"),
-    [
-        ("abc|def|g", "abc|dxf|g", (3, 6)),
-        ("abc|def", "abc|dxx", (3, 6)),
-        ("abc|def", "xbc|def", (0, 3)),
-        ("ab|cd|ef", "ab|cdef", (2, 6)),
-        ("数据|ab", "数据|xb", (4, 6)),
-        ("a|b|a", "a|a|b", (1, 3)),
-    ],
-)
-def test_only_the_pieces_that_differ_are_repainted(
-    old: str, new: str, span: tuple[int, int]
-) -> None:
-    one, two = (line(*text.split("|")) for text in (old, new))
-    assert changed_span(one, two) == span
