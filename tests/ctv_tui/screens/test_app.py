@@ -175,6 +175,8 @@ async def test_help_lists_every_action_and_closes(snapshot: Snapshot, now: float
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("question_mark")
         text = await settled(pilot)
+        await pilot.press(*["j"] * 12)  # to the end of the list
+        text += await settled(pilot)
         assert all(a.description in text for a in ACTIONS if a.hook not in ("search", "engine"))
         await pilot.press("escape")
         await settled(pilot)

@@ -21,6 +21,7 @@ from ctv_tui.app import Dashboard
 from ctv_tui.data import follow
 from ctv_tui.data.safe_text import cells
 from ctv_tui.data.wishes import Wishes
+from ctv_tui.preferences import Preferences
 from ctv_tui.theme import DARK, LIGHT
 
 SIZES = [(80, 24), (120, 40), (160, 45)]
@@ -59,7 +60,7 @@ async def driven(
     app = Dashboard(
         lambda stop: follow(db, stop, poll_s=0.02, wishes=wishes),
         wishes=wishes,
-        theme=theme,
+        preferences=Preferences("dark" if theme == DARK else "light"),
         now=lambda: now,
     )
     async with app.run_test(size=size) as pilot:
