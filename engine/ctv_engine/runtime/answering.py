@@ -157,7 +157,10 @@ class Worker:
                 with trace.span("input"):
                     lengths = self._measure(unit.batch)
             else:
+                proven = self._adapter.abilities.checked
                 notes += self._self_check(unit, trace)
+                if not proven:  # what was prepared meanwhile may rely on what is disproved
+                    self._adapter.epoch += 1
                 before = self._adapter.work.copy()  # a check's work is not the evaluation's
                 chunks = self._take_prepared(unit, trace)
                 results = self._answer(unit, chunks, trace, send)
