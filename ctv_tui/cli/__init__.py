@@ -26,6 +26,8 @@ COMMANDS = {
     "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
     "status": "Say what the engine of a database is doing.",
+    "pause": "Let the engine free its GPUs and wait.",
+    "resume": "Let a paused engine go on.",
     "stop": "End the engine of a database gracefully.",
 }
 

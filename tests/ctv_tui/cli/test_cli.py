@@ -75,7 +75,9 @@ def test_help_costs_under_100_ms_more_than_python_itself() -> None:
     assert cpu_s("-m", "ctv_tui", "--help") - cpu_s("-c", "") < 0.1
 
 
-@pytest.mark.parametrize("command", ["watch", "eval", "demo", "simulate", "status", "stop"])
+@pytest.mark.parametrize(
+    "command", ["watch", "eval", "demo", "simulate", "status", "stop", "pause", "resume"]
+)
 def test_every_option_has_help_and_an_environment_variable(command: str) -> None:
     text = ctv(command, "--help", COLUMNS="200").stdout
     options = [line for line in text.splitlines() if line.strip().startswith("--")]
