@@ -29,6 +29,7 @@ COMMANDS = {
     "pause": "Let the engine free its GPUs and wait.",
     "resume": "Let a paused engine go on.",
     "stop": "End the engine of a database gracefully.",
+    "doctor": "Say what on this machine would get in the way.",
 }
 
 
