@@ -27,7 +27,10 @@ COMMANDS = {
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
     "serve": "Show the dashboard in a browser.",
     "status": "Say what the engine of a database is doing.",
+    "pause": "Let the engine free its GPUs and wait.",
+    "resume": "Let a paused engine go on.",
     "stop": "End the engine of a database gracefully.",
+    "doctor": "Say what on this machine would get in the way.",
 }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -93,6 +94,8 @@ class EngineProcess:
         Raises:
             CommandError: it ended instead; the text is what it said.
         """
+        from ctv_engine.store.control import is_pause_asked
+
         db = Path(settings.db)
         log = log_path(db)
         begin = log.stat().st_size if log.exists() else 0
@@ -115,24 +118,15 @@ class EngineProcess:
             if time.monotonic() > deadline:
                 raise CommandError(f"the engine does not answer; see {log}")
             time.sleep(POLL_S)
+        if is_pause_asked(db):
+            click.echo(f"The engine is paused: `ctv-tui resume --db {db}` lets it score.", err=True)
         return engine
 
     def _is_up(self) -> bool:
-        from ctv_engine.store.reader import StoreError, open_read_only
-
         holder = find_engine(self.db)
         if holder is None or holder.pid != self.process.pid:
             return False
-        try:
-            connection = open_read_only(self.db)
-        except StoreError:
-            return False
-        try:
-            row = connection.execute("SELECT pid FROM engine").fetchone()
-        except Exception:  # the first migration is not through yet
-            return False
-        finally:
-            connection.close()
+        row = _first_row(self.db, "SELECT pid FROM engine")
         return row is not None and row[0] == self.process.pid
 
     def drain(self) -> None:
@@ -158,17 +152,55 @@ def find_engine(db: Path) -> LockHolder | None:
     return running_engine(db)
 
 
-def local_engine(db: Path) -> LockHolder:
-    """Return the engine that holds ``db``.
+def some_engine(db: Path) -> LockHolder:
+    """Return the engine that holds ``db``, wherever it runs.
 
     Raises:
-        CommandError: there is none, or it runs on another machine.
+        CommandError: there is none.
     """
     if not db.exists():
         raise CommandError(f"{db}: no such database", EXIT_NO_DATABASE)
     holder = find_engine(db)
     if holder is None:
         raise CommandError(f"{db}: no engine is running", EXIT_NO_DATABASE)
+    return holder
+
+
+def engine_state(db: Path) -> str | None:
+    """Return the state that the engine of ``db`` wrote last, or None if it can't be read now."""
+    row = _first_row(db, "SELECT state FROM engine")
+    return None if row is None else str(row[0])
+
+
+def last_event(db: Path) -> tuple[int, str]:
+    """Return the number of the newest event and its text; 0 and nothing if there is none."""
+    row = _first_row(db, "SELECT id, message FROM events ORDER BY id DESC LIMIT 1")
+    return (0, "") if row is None else (int(row[0]), str(row[1]))
+
+
+def _first_row(db: Path, sql: str) -> tuple[Any, ...] | None:
+    from ctv_engine.store.reader import StoreError, open_read_only
+
+    try:
+        connection = open_read_only(db)
+    except StoreError:
+        return None
+    try:
+        row = connection.execute(sql).fetchone()
+    except sqlite3.Error:  # locked for a moment, or in the middle of a migration
+        return None
+    finally:
+        connection.close()
+    return None if row is None else tuple(row)
+
+
+def local_engine(db: Path) -> LockHolder:
+    """Return the engine that holds ``db``.
+
+    Raises:
+        CommandError: there is none, or it runs on another machine.
+    """
+    holder = some_engine(db)
     if holder.host != socket.gethostname():
         raise CommandError(f"{db}: its engine runs on {holder.host}; run the command there")
     return holder

@@ -94,6 +94,9 @@ def _progress(connection: sqlite3.Connection, directories: tuple[str, ...]) -> t
     ).fetchall()
     running = [f"step {row[0]} {row[1]}" for row in rows if row[2] == "running"]
     label = running[0] if running else "loading"
+    state = connection.execute("SELECT state FROM engine").fetchone()
+    if state is not None and state[0] == "paused":
+        label = "paused"
     return label.ljust(16), sum(row[3] for row in rows), sum(row[4] for row in rows)
 
 

@@ -61,6 +61,7 @@ class Crew:
         self._workers: dict[int, _Worker] = {}
         self._strikes: dict[str, int] = {}
         self._told: set[str] = set()
+        self._standing_down = False
 
     # --- what the loop asks -------------------------------------------------------------------
 
@@ -80,7 +81,8 @@ class Crew:
         return not self._workers and all(map(self._is_set_aside, self._pool.capacity()))
 
     def start_all(self) -> None:
-        """Start a worker on every device."""
+        """Start a worker on every device that has none."""
+        self._standing_down = False
         for device in self._pool.capacity():
             self._soon(self._start, device)
 
@@ -113,6 +115,20 @@ class Crew:
                 text = f"worker on {worker.device} killed: {overdue.reason}"
                 self._write_off(overdue.worker_id, worker, overdue.reason, text)
 
+    def stand_down(self) -> None:
+        """Start no worker any more, until :meth:`start_all`."""
+        self._standing_down = True
+
+    def rest(self) -> None:
+        """End every worker, which has no unit; its device's memory is free afterwards."""
+        for worker_id in list(self._workers):
+            self._pool.kill(worker_id)
+            self._poller.forget_process(worker_id)
+            del self._workers[worker_id]
+            self._scheduler.lose(worker_id, "paused")
+            self._soon(self._writer.set_worker, worker_id, "ended")
+        self._strikes.clear()
+
     def end_all(self) -> None:
         """End every worker now."""
         for worker_id in list(self._workers):
@@ -126,6 +142,8 @@ class Crew:
         return self._strikes.get(device, 0) >= MAX_STRIKES
 
     def _start(self, device: str) -> None:
+        if self._standing_down or any(w.device == device for w in self._workers.values()):
+            return
         worker_id = self._writer.add_worker(self._ledger.run_id, self._host, device)
         worker = self._workers[worker_id] = _Worker(device)
         self._scheduler.join(worker_id)

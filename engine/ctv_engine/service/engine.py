@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +23,17 @@ from ctv_engine.runtime.pool import Pool
 from ctv_engine.service.crew import Crew
 from ctv_engine.service.ledger import Ledger
 from ctv_engine.service.outbox import Outbox
-from ctv_engine.service.placement import wait_for_place
+from ctv_engine.service.pause import Pause, Settle
+from ctv_engine.service.placement import Placement, place, wait_for_place
 from ctv_engine.service.translate import version_of
 from ctv_engine.settings import Settings
+from ctv_engine.store.control import ask_resume, is_pause_asked
 from ctv_engine.store.lock import EngineLock, EngineRunningError
 from ctv_engine.store.reader import StoreError
 from ctv_engine.store.rows import EngineState, EventLevel, GpuRow
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import SuiteError, read_suite
-from ctv_engine.telemetry.poller import Poller
+from ctv_engine.telemetry.poller import News, Poller
 
 RECEIVE_TIMEOUT_S = 0.2
 TICK_S = 1.0
@@ -50,7 +52,7 @@ class Requests:
     """What was asked of the engine from outside, by signals.
 
     ``stop``: finish the batches under way, persist them and end. ``drain``: score all that is
-    there, then end.
+    there, then end. A pause is asked for by a file, see :mod:`ctv_engine.store.control`.
     """
 
     stop: bool = False
@@ -72,8 +74,15 @@ class Engine:
     """One run of the coordinator, from resume to the last row."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, pool: Pool, poller: Poller, requests: Requests
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        pool: Pool,
+        poller: Poller,
+        requests: Requests,
+        settle: Settle = lambda since, hurry: (),
     ) -> None:
+        """Put the parts together; ``settle`` chooses the pool's devices anew after a pause."""
         self._settings = settings
         self._ledger = ledger
         self._scheduler = ledger.evaluations.scheduler
@@ -82,6 +91,12 @@ class Engine:
         self._host = socket.gethostname()
         self._outbox = Outbox()
         self._crew = Crew(pool, ledger, poller, self._host, self._outbox.soon)
+        self._pause = Pause(
+            Path(settings.db),
+            self._crew,
+            settle,
+            lambda *event: self._outbox.soon(ledger.event, *event),
+        )
         self._version = version_of("ctv-tui") or "unknown"
         self._sightings: deque[Sighting] = deque()
         self._seen: queue.SimpleQueue[list[Sighting]] = queue.SimpleQueue()
@@ -119,7 +134,7 @@ class Engine:
             self._ledger.event(level, "telemetry", text)
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         watch.start()
-        self._crew.start_all()
+        self._pause.begin()
         try:
             return self._loop()
         finally:
@@ -143,7 +158,7 @@ class Engine:
                 return EXIT_OK
             if self._drained():
                 return EXIT_OK
-            if self._crew.hopeless and not self._outbox:
+            if not self._pause.resting and self._crew.hopeless and not self._outbox:
                 self._ledger.event("error", "worker", "no usable device is left; the engine ends")
                 return EXIT_FAILED
 
@@ -162,7 +177,9 @@ class Engine:
             self._ledger.event("warning", "disk", "the database can be written to again")
         self._crew.replace_overdue()
         if not self._requests.stop:
-            self._crew.feed()
+            self._pause.step(settled=not self._outbox)
+            if self._pause.working:
+                self._crew.feed()
         self._outbox.flush()
         self._tick()
 
@@ -249,6 +266,8 @@ class Engine:
     def _state(self) -> EngineState:
         if self._requests.stop:
             return "stopping"
+        if self._pause.resting:
+            return "paused"
         if not self._crew.ready:
             return "starting"
         return "idle" if self._scheduler.idle else "scoring"
@@ -278,6 +297,11 @@ def worker_settings(settings: Settings) -> WorkerSettings:
     )
 
 
+def _settle(pool: LocalPool, placement: Placement) -> Sequence[News]:
+    pool.move(placement.devices, placement.visible)
+    return placement.notes
+
+
 def run_engine(settings: Settings) -> int:
     """Run a coordinator in this process until it ends; return its exit status.
 
@@ -286,19 +310,27 @@ def run_engine(settings: Settings) -> int:
     """
     requests = Requests(drain=settings.drain)
     requests.listen()
+    db, devices = Path(settings.db), settings.devices
     try:
         suite = read_suite(Path(settings.suite))
         gold = read_suite(Path(settings.gold)) if settings.gold else None
-        with EngineLock(Path(settings.db), socket.gethostname()):
-            writer = Writer(Path(settings.db))
+        with EngineLock(db, socket.gethostname()):
+            if not db.exists():
+                ask_resume(db)  # that pause was another database's
+            writer = Writer(db)
             poller = Poller(socket.gethostname())
             poller.start()
-            placement = wait_for_place(settings.devices, poller)
+            pool = LocalPool((), worker_settings(settings))
+            notes = [] if is_pause_asked(db) else _settle(pool, wait_for_place(devices, poller))
             ledger = Ledger(writer, settings, suite, gold, socket.gethostname())
-            pool = LocalPool(placement.devices, worker_settings(settings), placement.visible)
-            for note in placement.notes:
+            for note in notes:
                 ledger.event(note.level, "devices", note.text)
-            engine = Engine(settings, ledger, pool, poller, requests)
+
+            def settle(since: float, hurry: bool) -> Sequence[News] | None:
+                placement = place(devices, poller, since, hurry=hurry)
+                return None if placement is None else _settle(pool, placement)
+
+            engine = Engine(settings, ledger, pool, poller, requests, settle)
             try:
                 return engine.run()
             finally:

@@ -76,7 +76,8 @@ def test_help_costs_under_100_ms_more_than_python_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["watch", "eval", "demo", "simulate", "serve", "status", "stop"]
+    "command",
+    ["watch", "eval", "demo", "simulate", "serve", "status", "stop", "pause", "resume", "doctor"],
 )
 def test_every_option_has_help_and_an_environment_variable(command: str) -> None:
     text = ctv(command, "--help", COLUMNS="200").stdout

@@ -20,7 +20,7 @@ def engine(tmp_path: Path) -> Engine:
     settings = Settings(
         db=str(tmp_path / "run.db"), suite=str(tmp_path), checkpoint_dir=str(tmp_path / "run")
     )
-    ledger = cast(Ledger, SimpleNamespace(writer=None))
+    ledger = cast(Ledger, SimpleNamespace(writer=None, evaluations=SimpleNamespace(scheduler=None)))
     return Engine(settings, ledger, cast(Any, None), cast(Poller, None), Requests())
 
 
