@@ -52,7 +52,7 @@ class Ways:
     def adapter(self) -> TransformersAdapter:
         """The engine's adapter, its shortcuts proven on the items."""
         adapter = self.stage.adapter()
-        probe = self.stage.whole.part(slice(2))
+        probe = self.stage.whole.part(slice(1))
         notes = self_check(adapter, questions(probe, ("closed", "open")))
         assert not notes, notes
         return adapter

@@ -297,7 +297,7 @@ class Stage:
         directory = self.checkpoint(seed)
         digest = processor_digest(directory)
         pinned = Checkpoint(seed, seed, directory, f"weights-{seed}", digest)
-        probe = self.whole.part(slice(2))
+        probe = self.whole.part(slice(1))
         return Unit(number, seed, pinned, task, batch, attempt=1, probe=probe)
 
     def measured(self, worker: Worker, seed: int = 1) -> tuple[dict[Name, int], UnitDone]:

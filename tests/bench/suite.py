@@ -12,6 +12,8 @@ from bench import checkpoints, closed_ways, coordinator, engine_share, memory, m
 from bench.report import Result
 from bench.stage import BASE, TINY, Stage
 
+LARGE_ROUNDS = 3
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -90,7 +92,7 @@ def _closed(bench: Bench) -> list[Result]:
     rounds = bench.scale.rounds
     found = closed_ways.compare(bench.tiny, rounds, rounds)
     if bench.base:
-        found += closed_ways.compare(bench.base, 3, 1)
+        found += closed_ways.compare(bench.base, LARGE_ROUNDS, 1)
     return found
 
 
@@ -98,7 +100,7 @@ def _engine(bench: Bench) -> list[Result]:
     rounds = bench.scale.rounds
     found = engine_share.engine_over_forward(bench.tiny, rounds, bar=None)
     if bench.base:
-        found += engine_share.engine_over_forward(bench.base, rounds)
+        found += engine_share.engine_over_forward(bench.base, LARGE_ROUNDS)
     return found
 
 
@@ -109,7 +111,8 @@ def _checkpoints(bench: Bench) -> list[Result]:
 
 
 def _swap(bench: Bench) -> list[Result]:
-    return checkpoints.swap_against_fresh_load(bench.larger, bench.scale.rounds)
+    rounds = min(LARGE_ROUNDS, bench.scale.rounds)
+    return checkpoints.swap_against_fresh_load(bench.larger, rounds)
 
 
 def _coordinator(bench: Bench) -> list[Result]:
