@@ -65,9 +65,13 @@ def check(path: Path) -> None:
 
 def open_dashboard(path: Path, preferences: Preferences) -> int:
     """Open the full-screen dashboard; return its exit status."""
+    from ctv_engine.store.control import ask_pause, ask_resume
     from ctv_tui.app import run_dashboard
 
-    return run_dashboard(path, preferences=preferences)
+    def switch(pause: bool) -> None:
+        (ask_pause if pause else ask_resume)(path)
+
+    return run_dashboard(path, preferences=preferences, engine_switch=switch)
 
 
 def print_once(path: Path, *, as_json: bool = False) -> None:
