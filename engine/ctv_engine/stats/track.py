@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Literal
 
-from ctv_engine.stats.correlation import Correlation, pearson_with_interval
+from ctv_engine.stats.correlation import Correlation
+from ctv_engine.stats.interval import pearson_with_interval
 from ctv_engine.store.rows import MACRO, CorrelationRow
 
 WHOLE_RUN = 0
