@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 PERCENTILES_95 = (2.5, 97.5)
+_CELLS = 4_000_000
+"""Numbers in one array of counts; more resamples than that are drawn in turns."""
 
 Floats = NDArray[np.float64]
 
@@ -97,6 +99,9 @@ def resampled_means(
         inside = strata == stratum
         own, n_own = numbered(images[inside].tolist())
         sums, sizes = cluster_sums(values[inside], own, n_own)
-        counts = rng.multinomial(n_own, np.full(n_own, 1 / n_own), size=resamples)
-        total += (counts @ sums) / (counts @ sizes)[:, np.newaxis]
+        turn = max(1, _CELLS // n_own)
+        for start in range(0, resamples, turn):
+            part = total[start : start + turn]
+            counts = rng.multinomial(n_own, np.full(n_own, 1 / n_own), size=len(part))
+            part += (counts @ sums) / (counts @ sizes)[:, np.newaxis]
     return total / n_strata
