@@ -99,9 +99,12 @@ def resampled_means(
         inside = strata == stratum
         own, n_own = numbered(images[inside].tolist())
         sums, sizes = cluster_sums(values[inside], own, n_own)
-        turn = max(1, _CELLS // n_own)
+        # Clusters with equal sums need not be told apart: to draw one of them is to draw its kind.
+        kinds, alike = np.unique(np.column_stack([sums, sizes]), axis=0, return_counts=True)
+        sums, sizes = kinds[:, :-1], kinds[:, -1]
+        turn = max(1, _CELLS // len(kinds))
         for start in range(0, resamples, turn):
             part = total[start : start + turn]
-            counts = rng.multinomial(n_own, np.full(n_own, 1 / n_own), size=len(part))
+            counts = rng.multinomial(n_own, alike / n_own, size=len(part))
             part += (counts @ sums) / (counts @ sizes)[:, np.newaxis]
     return total / n_strata
