@@ -59,8 +59,10 @@ def with_interval(method: Coefficient, points: Points) -> Correlation:
     sqrt((1 + r²/2) / (n - 3)), for Kendall sqrt(0.437 / (n - 4)) (Bonett & Wright, Psychometrika
     65, 2000; Fieller, Hartley & Pearson 1957). The other is a moving-block bootstrap over steps,
     since neighbouring checkpoints are not independent. With few points the bootstrap alone is far
-    too narrow. ``n`` counts steps: pooled datasets of one checkpoint are drawn together. With fewer
-    than five steps there is no interval.
+    too narrow, and where neighbours correlate by 0.5 both together still hold the truth a little
+    less often than 95 times of 100 (tests/engine/stats/interval_coverage.py). ``n`` counts steps:
+    pooled datasets of one checkpoint are drawn together. With fewer than five steps there is no
+    interval.
     """
     n = len(points.starts)
     try:
