@@ -101,7 +101,7 @@ class Recorder:
             count = size or count
             rows.append(DatasetRow(name, metric, count))
             items += [
-                ItemRow(name, f"{n:03d}", "?", '["a", "b"]', 0, '["a"]', "i.png", "d")
+                ItemRow(name, f"{n:03d}", "?", '["a", "b"]', 0, '["a"]', "i.png", f"d{n}")
                 for n in range(count)
             ]
         ids = self.writer.add_suite(digest, rows, items)

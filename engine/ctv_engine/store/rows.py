@@ -14,6 +14,9 @@ SCHEMA_VERSION = 4
 MACRO = "macro"
 """The dataset name under which the mean over datasets is stored in ``scores``."""
 
+POOLED = "pooled"
+"""The scope in ``correlations`` of all datasets' points together."""
+
 CheckpointState = Literal[
     "found", "writing", "ready", "scoring", "done", "failed", "vanished", "skipped"
 ]
@@ -27,6 +30,9 @@ EventLevel = Literal["info", "warning", "error"]
 SampleStatus = Literal["ok", "host", "error", "lost", "no driver"]
 """``host``: a process stands in for a GPU. ``error``: the device can't be asked now. ``lost``: it
 is gone from the bus, perhaps for good. ``no driver``: nothing on this machine can be asked."""
+
+CorrelationMethod = Literal["pearson", "spearman", "kendall", "difference", "partial"]
+"""``difference``: Pearson's r of the changes between checkpoints; ``partial``: given the step."""
 
 MODES: tuple[Mode, ...] = ("closed", "open", "gold")
 
@@ -175,11 +181,15 @@ class GpuRow:
 
 @dataclass(frozen=True, slots=True)
 class CorrelationRow:
-    """How one proxy tracks gold. ``window`` 0 is the whole run; ``r`` None carries a reason."""
+    """How one proxy tracks gold. ``window`` 0 is the whole run; ``r`` None carries a reason.
+
+    ``scope`` is ``macro``, ``dataset:NAME`` or ``pooled``; ``n`` counts steps, or changes between
+    them.
+    """
 
     proxy: Literal["closed", "open"]
     scope: str
-    method: str
+    method: CorrelationMethod
     window: int
     step: int
     r: float | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import time
 from collections import defaultdict
@@ -17,7 +16,6 @@ from ctv_engine.store.minutes import Minutes
 from ctv_engine.store.reader import StoreError
 from ctv_engine.store.rows import (
     APPLICATION_ID,
-    MACRO,
     SCHEMA_VERSION,
     CheckpointState,
     CorrelationRow,
@@ -37,6 +35,7 @@ from ctv_engine.store.rows import (
     values_of,
 )
 from ctv_engine.store.schema import MIGRATION_SET, MIGRATIONS_TABLE, migrate
+from ctv_engine.store.scores import scores_of
 
 BUSY_TIMEOUT_S = 30.0
 RAW_SAMPLES_KEPT_S = 3600.0
@@ -326,38 +325,8 @@ class Writer:
             )
 
     def refresh_scores(self, evaluation_id: int) -> None:
-        """Aggregate the predictions so far into ``scores``.
-
-        A dataset's standard error is the sample one over its items; the macro mean's is that of a
-        mean of independent means. The macro mean is written only once every dataset has an item.
-        """
-        mode, digest = self.query(
-            "SELECT e.mode, CASE e.mode WHEN 'gold' THEN r.gold_digest ELSE r.suite_digest END"
-            " FROM evaluations e JOIN checkpoints c ON c.id = e.checkpoint_id"
-            " JOIN runs r ON r.id = c.run_id WHERE e.id = ?",
-            evaluation_id,
-        )[0]
-        names = dict(
-            self.query("SELECT name, open_metric FROM datasets WHERE suite_digest = ?", digest)
-        )
-        columns = ("correct", "gold_prob") if mode == "closed" else ("score",)
-        moments = ", ".join(f"count({c}), avg({c}), avg({c} * {c})" for c in columns)
-        rows: list[tuple[str, str, float, float | None, int]] = []
-        for dataset, *values in self.query(
-            f"SELECT i.dataset, {moments} FROM predictions p JOIN items i ON i.id = p.item_id"
-            " WHERE p.evaluation_id = ? AND p.status = 'ok' GROUP BY i.dataset",
-            evaluation_id,
-        ):
-            for column, start in zip(columns, range(0, len(values), 3), strict=True):
-                n, mean, square = values[start : start + 3]
-                if not n:
-                    continue
-                error = math.sqrt(max(0.0, square - mean * mean) / (n - 1)) if n > 1 else None
-                metric = "accuracy" if column == "correct" else column
-                rows.append((dataset, metric, mean, error, n))
-                if column == "score":
-                    rows.append((dataset, names[dataset], mean, error, n))
-        rows += _macro(rows, set(names), "score" if mode != "closed" else None)
+        """Aggregate the predictions so far into ``scores``; see :func:`scores_of`."""
+        rows = scores_of(self.connection, evaluation_id)
         with self.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO scores (evaluation_id, dataset, metric, value, stderr, n)"
@@ -466,30 +435,3 @@ class Writer:
                 " VALUES (1, ?, ?, ?, ?, ?, ?)",
                 (run_id, pid, host, state, time.time(), version),
             )
-
-
-def _macro(
-    rows: Sequence[tuple[str, str, float, float | None, int]],
-    datasets: set[str],
-    only: str | None,
-) -> list[tuple[str, str, float, float | None, int]]:
-    by_metric: dict[str, list[tuple[float, float | None, int]]] = defaultdict(list)
-    for _, metric, value, error, n in rows:
-        if only is None or metric == only:
-            by_metric[metric].append((value, error, n))
-    macro: list[tuple[str, str, float, float | None, int]] = []
-    for metric, parts in by_metric.items():
-        if len(parts) != len(datasets):
-            continue
-        known = [error for _, error, _ in parts if error is not None]
-        error = math.sqrt(sum(e * e for e in known)) / len(parts)
-        macro.append(
-            (
-                MACRO,
-                metric,
-                math.fsum(value for value, _, _ in parts) / len(parts),
-                error if len(known) == len(parts) else None,
-                sum(n for _, _, n in parts),
-            )
-        )
-    return macro

@@ -14,7 +14,7 @@ import recorded_run
 from conftest import wait_until
 
 from ctv_engine.store.reader import StoreError
-from ctv_engine.store.rows import SCHEMA_VERSION, CorrelationRow
+from ctv_engine.store.rows import SCHEMA_VERSION, CorrelationMethod, CorrelationRow
 from ctv_engine.store.writer import Writer
 from ctv_tui.data import Snapshot, follow, read_snapshot
 from ctv_tui.data.tail import Tail
@@ -165,6 +165,24 @@ def test_a_replaced_row_is_seen(recorder: recorded_run.Recorder) -> None:
     with recorder.at() as writer:
         writer.add_correlations(recorder.run_id, [replace(row, r=0.7)])
     assert poll(tail).correlation("closed").r == 0.7  # type: ignore[union-attr]
+    tail.close()
+
+
+def test_other_methods_do_not_take_the_place_of_pearsons_r(
+    recorder: recorded_run.Recorder,
+) -> None:
+    row = CorrelationRow("closed", "macro", "pearson", 0, 100, 0.5, 0.1, 0.9, 5)
+    rolling = replace(row, window=8, r=0.4)
+    others: tuple[CorrelationMethod, ...] = ("spearman", "kendall", "difference", "partial")
+    with recorder.at() as writer:
+        writer.add_correlations(recorder.run_id, [row, rolling])
+        for method in others:
+            more = [replace(one, method=method, step=200, r=-1.0) for one in (row, rolling)]
+            writer.add_correlations(recorder.run_id, more)
+    tail = Tail(recorder.writer.path)
+    snapshot = poll(tail)
+    assert [(c.step, c.r) for c in snapshot.whole] == [(100, 0.5)]
+    assert [(c.step, c.r) for c in snapshot.rolling] == [(100, 0.4)]
     tail.close()
 
 

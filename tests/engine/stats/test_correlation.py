@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ctv_engine.stats.correlation import pearson, pearson_with_interval
+from ctv_engine.stats.correlation import pearson
+from ctv_engine.stats.interval import pearson_with_interval
 
 
 def noisy(n: int, seed: int, slope: float = 1.0) -> tuple[list[float], list[float]]:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from ctv_engine.stats.correlation import pearson
+from ctv_engine.stats.correlation import kendall, partial, pearson, spearman
 from ctv_engine.stats.track import WHOLE_RUN, ScoreRow, Tracker
 from ctv_engine.store.rows import CorrelationRow
 
@@ -35,10 +35,22 @@ def rows(
     ]
 
 
-def by_key(found: list[CorrelationRow]) -> dict[tuple[str, int, int], CorrelationRow]:
-    keys = {(row.proxy, row.window, row.step): row for row in found}
+METHODS = ("pearson", "spearman", "kendall", "difference", "partial")
+
+
+def by_key(
+    found: list[CorrelationRow], method: str = "pearson", scope: str = "macro"
+) -> dict[tuple[str, int, int], CorrelationRow]:
+    """Rows of one method and scope; the other methods have rows for the very same keys."""
+    keys = {(row.proxy, row.scope, row.method, row.window, row.step): row for row in found}
     assert len(keys) == len(found)
-    return keys
+    assert {row.method for row in found} == (set(METHODS) if found else set())
+    assert len(found) % len(METHODS) == 0
+    return {
+        (row.proxy, row.window, row.step): row
+        for row in found
+        if (row.method, row.scope) == (method, scope)
+    }
 
 
 def test_rolling_windows_and_the_whole_run() -> None:
@@ -71,7 +83,7 @@ def test_without_gold_there_is_nothing_to_track() -> None:
 
 
 def test_one_point_has_no_r_but_a_reason() -> None:
-    found = Tracker(WINDOW).update(rows([10]))
+    found = by_key(Tracker(WINDOW).update(rows([10]))).values()
     assert [(row.window, row.r, row.n, row.reason) for row in found] == [
         (WHOLE_RUN, None, 1, "fewer than two points")
     ] * 2
@@ -80,6 +92,86 @@ def test_one_point_has_no_r_but_a_reason() -> None:
 def test_every_dataset_has_its_own_scope() -> None:
     found = Tracker(WINDOW).update([*rows(STEPS[:2]), *rows(STEPS[:2], "ChartQA")])
     assert {row.scope for row in found} == {"macro", "dataset:ChartQA"}
+
+
+@pytest.mark.parametrize("proxy", ["closed", "open"])
+def test_every_method_of_a_window_and_of_the_whole_run(proxy: str) -> None:
+    series = {"closed": CLOSED, "open": OPEN}[proxy]
+    found = Tracker(WINDOW).update(rows(STEPS))
+    for window, part in ((WINDOW, STEPS[-WINDOW:]), (WHOLE_RUN, STEPS)):
+        x, y = [series[s] for s in part], [GOLD[s] for s in part]
+        wanted = {
+            "pearson": (pearson(x, y), len(part)),
+            "spearman": (spearman(x, y), len(part)),
+            "kendall": (kendall(x, y), len(part)),
+            "difference": (
+                pearson(
+                    [b - a for a, b in itertools.pairwise(x)],
+                    [b - a for a, b in itertools.pairwise(y)],
+                ),
+                len(part) - 1,
+            ),
+            "partial": (partial(x, y, part), len(part)),
+        }
+        for method, (r, n) in wanted.items():
+            row = by_key(found, method)[proxy, window, 60]
+            assert (row.r, row.n) == (pytest.approx(r, abs=1e-9), n)
+
+
+def test_what_a_method_needs_more_points_for_is_not_known_and_says_so() -> None:
+    found = Tracker(WINDOW).update(rows(STEPS[:3]))
+    of = {method: by_key(found, method)["closed", WHOLE_RUN, 30] for method in METHODS}
+    assert (of["partial"].r, of["partial"].reason) == (None, "fewer than four points")
+    assert (of["difference"].n, of["spearman"].n) == (2, 3)
+    two = by_key(Tracker(WINDOW).update(rows(STEPS[:2])), "difference")["closed", WHOLE_RUN, 20]
+    assert (two.r, two.n, two.reason) == (None, 1, "fewer than two points")
+
+
+def two_datasets(steps: list[int]) -> list[ScoreRow]:
+    """ChartQA as above; VizWiz half as steep, 0.3 up for the proxies, 0.1 up for gold."""
+    return [
+        *rows(steps),
+        *rows(steps, "ChartQA"),
+        *(
+            (mode, "VizWiz", step, metric, value / 2 + (0.1 if mode == "gold" else 0.3))
+            for mode, _, step, metric, value in rows(steps)
+        ),
+    ]
+
+
+def test_pooled_points_are_those_of_all_datasets_and_n_counts_checkpoints() -> None:
+    found = Tracker(WINDOW).update(two_datasets(STEPS))
+    assert {row.scope for row in found} == {
+        "macro", "dataset:ChartQA", "dataset:VizWiz", "pooled",
+    }  # fmt: skip
+    x = [*CLOSED.values(), *(value / 2 + 0.3 for value in CLOSED.values())]
+    y = [*GOLD.values(), *(value / 2 + 0.1 for value in GOLD.values())]
+    step = [*STEPS, *STEPS]
+    wanted = {
+        "pearson": (pearson(x, y), 6),
+        "spearman": (spearman(x, y), 6),
+        "kendall": (kendall(x, y), 6),
+        "partial": (partial(x, y, step), 6),
+        "difference": (
+            pearson(
+                [b - a for part in (x[:6], x[6:]) for a, b in itertools.pairwise(part)],
+                [b - a for part in (y[:6], y[6:]) for a, b in itertools.pairwise(part)],
+            ),
+            5,
+        ),
+    }
+    for method, (r, n) in wanted.items():
+        row = by_key(found, method, "pooled")["closed", WHOLE_RUN, 60]
+        assert (row.r, row.n) == (pytest.approx(r, abs=1e-9), n)
+        assert row.low is not None and row.low <= r <= (row.high or 0.0)
+
+
+def test_pooled_windows_move_by_checkpoints_not_by_points() -> None:
+    tracker = Tracker(WINDOW)
+    tracker.update(two_datasets(STEPS[:5]))
+    new = by_key(tracker.update(two_datasets(STEPS)), scope="pooled")
+    assert set(new) == set(itertools.product(("closed", "open"), (WINDOW, WHOLE_RUN), (60,)))
+    assert new["closed", WINDOW, 60].n == WINDOW
 
 
 def test_nothing_new_gives_no_rows() -> None:

@@ -32,7 +32,7 @@ class Book:
             digest,
             [DatasetRow(name, METRICS[name], 4) for name in names],
             [
-                ItemRow(name, str(n), "q?", json.dumps(["a", "b"]), 0, '["a"]', "i.png", "d")
+                ItemRow(name, str(n), "q?", json.dumps(["a", "b"]), 0, '["a"]', "i.png", f"d{n}")
                 for name in names
                 for n in range(4)
             ],

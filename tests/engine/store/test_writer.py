@@ -96,6 +96,43 @@ def test_equal_scores_have_a_standard_error_of_zero(book: Any) -> None:
     assert (value, stderr, n) == (pytest.approx(0.1), pytest.approx(0.0, abs=1e-8), 3)
 
 
+def clustered(values: list[float], images: list[int]) -> float:
+    """The definition, image by image: sqrt(G / (G − 1) · Σ (Σ of the deviations)²) / n."""
+    mean = statistics.fmean(values)
+    sums = [
+        sum(v - mean for v, own in zip(values, images, strict=True) if own == image)
+        for image in set(images)
+    ]
+    return math.sqrt(len(sums) / (len(sums) - 1) * sum(s * s for s in sums)) / len(values)
+
+
+@pytest.mark.parametrize("images", [[0, 0, 1, 2], [0, 0, 1, 1], [0, 1, 1, 1], [0, 1, 2, 3]])
+def test_items_about_one_image_are_one_cluster(book: Any, images: list[int]) -> None:
+    for key, image in enumerate(images):
+        book.writer.connection.execute(
+            "UPDATE items SET image_digest = ? WHERE key = ?", (f"picture {image}", str(key))
+        )
+    evaluation, worker = book.evaluation(10, "open"), book.worker()
+    book.score(evaluation, worker, {"chart": CHART, "info": INFO})
+    book.writer.refresh_scores(evaluation)
+    errors = [clustered(CHART, images), clustered(INFO, images)]
+    found = scores(book, evaluation)
+    assert found["chart", "score"] == approx(0.75, errors[0], 4)
+    assert found["info", "score"] == approx(0.375, errors[1], 4)
+    assert found["macro", "score"] == approx(0.5625, math.hypot(*errors) / 2, 8)
+    if images == [0, 0, 1, 1]:  # of equal clusters, it is the standard error of their means
+        assert found["info", "score"][1] == pytest.approx(standard_error([0.5, 0.25]))
+
+
+def test_items_about_a_single_image_have_no_standard_error(book: Any) -> None:
+    book.writer.connection.execute("UPDATE items SET image_digest = 'one' WHERE dataset = 'chart'")
+    evaluation, worker = book.evaluation(10, "open"), book.worker()
+    book.score(evaluation, worker, {"chart": CHART, "info": INFO})
+    book.writer.refresh_scores(evaluation)
+    assert scores(book, evaluation)["chart", "score"] == (0.75, None, 4)
+    assert scores(book, evaluation)["macro", "score"][1] is None
+
+
 def test_items_without_an_answer_do_not_count_as_wrong(book: Any) -> None:
     evaluation, worker = book.evaluation(10, "open"), book.worker()
     book.score(evaluation, worker, {"chart": [1.0, 1.0]})

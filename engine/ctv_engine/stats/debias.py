@@ -1,0 +1,115 @@
+"""Taking a preference for letters out of stored option log-probabilities.
+
+Log-probabilities are natural; they need not be normalised over the options. Every function returns
+log-probabilities that are: the options' probabilities sum to one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from ctv_engine.stats.bootstrap import Floats
+
+
+def normalised(logprobs: Sequence[float] | Floats) -> Floats:
+    """Return log-probabilities over the options alone; along the last axis.
+
+    Raises:
+        ValueError: there are no options, or a value is not finite.
+    """
+    given = np.asarray(logprobs, dtype=np.float64)
+    if not given.size:
+        raise ValueError("no options")
+    if not np.isfinite(given).all():
+        raise ValueError("a log-probability is not finite")
+    around = given - given.max(axis=-1, keepdims=True)
+    return np.asarray(around - np.log(np.exp(around).sum(axis=-1, keepdims=True)))
+
+
+def cyclic(rotations: Sequence[Sequence[float]]) -> Floats:
+    """Return each option's log-probability, averaged over every place that it stood in.
+
+    The mean is of probabilities normalised over the options (Zheng et al., arXiv 2309.03882, 2024).
+
+    Args:
+        rotations: shape ``(n, n)``; row k has the log-probabilities of the letters when the options
+            were rotated left by k, so that the i-th letter stood for option (i + k) mod n.
+
+    Returns:
+        Shape ``(n,)``, in the order of the options unrotated.
+
+    Raises:
+        ValueError: not every rotation is there, or a value is not finite.
+    """
+    by_letter = _square(rotations)
+    n = len(by_letter)
+    option, rotation = np.arange(n)[:, np.newaxis], np.arange(n)
+    by_option = np.exp(by_letter)[rotation, (option - rotation) % n]
+    return np.asarray(np.log(by_option.mean(axis=1)))
+
+
+def letter_prior(items: Sequence[Sequence[Sequence[float]]]) -> Floats:
+    """Return the log-probability that each letter has before any content: PriDe's prior.
+
+    For one item it is the soft-max of the letters' mean log-probabilities over all rotations, in
+    which every option has stood behind every letter; over items, the mean of those probabilities
+    (Zheng et al., arXiv 2309.03882, 2024). A few per cent of the items are enough.
+
+    Args:
+        items: rotations of each item as for :func:`cyclic`; all with the same number of options.
+
+    Raises:
+        ValueError: no items, different numbers of options, or as for :func:`cyclic`.
+    """
+    if not items:
+        raise ValueError("no items to estimate the prior from")
+    priors = [np.exp(normalised(_square(rotations).mean(axis=0))) for rotations in items]
+    if len({len(prior) for prior in priors}) > 1:
+        raise ValueError("items with different numbers of options have no prior in common")
+    return np.asarray(np.log(np.mean(priors, axis=0)))
+
+
+def without_prior(logprobs: Sequence[float], prior: Sequence[float] | Floats) -> Floats:
+    """Return an item's log-probabilities less those that its letters have anyway (PriDe).
+
+    Raises:
+        ValueError: the prior is for another number of options, or a value is not finite.
+    """
+    if len(logprobs) != len(prior):
+        raise ValueError(f"a prior of {len(prior)} letters for {len(logprobs)} options")
+    return normalised(np.asarray(logprobs, dtype=np.float64) - np.asarray(prior))
+
+
+def batch_calibrated(items: Sequence[Sequence[float]]) -> list[Floats]:
+    """Return the items' log-probabilities less the log of each letter's mean probability.
+
+    Batch calibration (Zhou et al., arXiv 2309.17249, 2024): the mean over the batch stands for what
+    the letters have without content. It costs no forward pass, but it takes keys as spread evenly
+    over the letters. Items are calibrated with those that have as many options as they have.
+
+    Raises:
+        ValueError: an item without options, or a value that is not finite.
+    """
+    own = [normalised(logprobs) for logprobs in items]
+    alike: dict[int, list[int]] = defaultdict(list)
+    for number, logprobs in enumerate(own):
+        alike[len(logprobs)].append(number)
+    for numbers in alike.values():
+        prior = np.log(np.mean([np.exp(own[number]) for number in numbers], axis=0))
+        for number in numbers:
+            own[number] = normalised(own[number] - prior)
+    return own
+
+
+def _square(rotations: Sequence[Sequence[float]]) -> Floats:
+    n = len(rotations)
+    if not n or any(len(row) != n for row in rotations):
+        lengths = sorted({len(row) for row in rotations})
+        raise ValueError(
+            f"{n} rotations of {', '.join(map(str, lengths)) or 'no'} options;"
+            " there must be one rotation for every option"
+        )
+    return normalised(np.asarray(rotations, dtype=np.float64))
