@@ -27,10 +27,14 @@ WITH extent AS MATERIALIZED (
 SELECT evaluation_id, checkpoint_id, mode, worker_id, device, host, gpu_uuid,
        began, ended, busy_s, last_end,
        max(0.0, min(ended, left_at) - last_end - coalesce((
-           SELECT sum(min(s.ended_at, share.ended) - s.started_at)
+           SELECT sum(max(0.0, min(s.ended_at, share.ended) - max(s.started_at, share.last_end)))
            FROM spans s
            WHERE s.worker_id = share.worker_id AND s.evaluation_id <> share.evaluation_id
-             AND s.started_at >= share.last_end AND s.started_at < share.ended), 0.0)) AS wait_s
+             AND s.started_at < share.ended
+             AND s.started_at >= coalesce((
+                 SELECT max(p.started_at) FROM spans p
+                 WHERE p.worker_id = share.worker_id AND p.started_at < share.last_end),
+                 share.last_end)), 0.0)) AS wait_s
 FROM share
 """
 
@@ -38,8 +42,8 @@ BALANCE_VIEW = f"CREATE VIEW gpu_balance AS{_BALANCE.format(which='')};"
 """One row per evaluation and worker that was up while it ran.
 
 Wait is the time between the worker's own last span and the last span of anybody, less what the
-worker did for other evaluations then. A worker does one thing at a time, so that what it does after
-its last span begins after it: the index finds just those spans.
+worker did for other evaluations then. A worker does one thing at a time, so that of what began
+before that time only the newest span can reach into it: the index finds it and those after it.
 """
 
 BALANCE_OF_ONE = _BALANCE.format(which=" WHERE e.id = ?")

@@ -94,14 +94,28 @@ def test_a_worker_counts_while_it_is_up(
 @pytest.mark.parametrize(
     ("span", "wait"),
     [
-        ((90.0, 100.0), 8.0),  # before
-        ((95.0, 104.0), 8.0 - 2.0),  # over its own last batch: only what is after 102 counts
-        ((108.0, 130.0), 8.0 - 2.0),  # over the end: only what is before 110 counts
-        ((101.0, 120.0), 0.0),  # all the time
-        ((110.0, 120.0), 8.0),  # after
+        ((90.0, 100.0), 10.0),  # before
+        ((95.0, 104.0), 10.0 - 4.0),  # over the begin: only what is after 100 counts
+        ((108.0, 130.0), 10.0 - 2.0),  # over the end: only what is before 110 counts
+        ((95.0, 120.0), 0.0),  # all the time
+        ((110.0, 120.0), 10.0),  # after
     ],
 )
 def test_only_the_overlap_of_other_work_is_taken_off(
+    book: Any, span: tuple[float, float], wait: float
+) -> None:
+    evaluation, other = book.evaluation(10), book.evaluation(20)
+    first, second = book.worker("cpu:0"), book.worker("cpu:1")
+    book.spans(evaluation, first, (100.0, 110.0))
+    book.spans(other, second, (80.0, 85.0), span)
+    assert balance(book, evaluation)[second] == (0.0, pytest.approx(wait))
+
+
+@pytest.mark.parametrize(
+    ("span", "wait"),
+    [((95.0, 100.0), 8.0), ((102.0, 104.0), 6.0), ((105.0, 130.0), 3.0), ((110.0, 120.0), 8.0)],
+)
+def test_other_work_before_its_last_batch_is_not_taken_off(
     book: Any, span: tuple[float, float], wait: float
 ) -> None:
     evaluation, other = book.evaluation(10), book.evaluation(20)
