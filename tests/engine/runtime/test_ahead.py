@@ -32,7 +32,7 @@ def test_what_was_prepared_during_the_self_check_is_prepared_again(
 
     The second one arrives before the decode loop is proven, so that forms seem to need two chunks.
     """
-    worker = Worker(WorkerSettings("cpu:0", "float32", None, slots=8, batch_tokens=10**6))
+    worker = Worker(WorkerSettings("cpu:0", "float32", None, slots=16, batch_tokens=10**6))
     first = unit(1, checkpoints[0], suite, slice(0, 4))
     second = unit(2, checkpoints[0], suite, slice(4, 8))
     real = module._stepwise_difference
