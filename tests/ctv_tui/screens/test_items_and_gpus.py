@@ -65,7 +65,7 @@ async def driven(
     )
     async with app.run_test(size=size) as pilot:
         one = Driven(app, pilot, wishes)
-        await one.shows("lag")
+        await one.shows("1 Overview")
         app.tab = tab
         await one.shows("time line" if tab == "gpus" else "filter", without="reading…")
         yield one

@@ -127,7 +127,7 @@ async def test_own_keys_work_and_are_what_footer_and_help_show(
         assert app.tab == "events"
         await pilot.press("h")
         assert "ctrl+x" in await settled(pilot)
-        await pilot.press("escape", "q", "1", "6")
+        await pilot.press("escape", "q", "1", "7")
         assert app.is_running and app.tab == "overview"
         await pilot.press("ctrl+x")
         await settled(pilot)

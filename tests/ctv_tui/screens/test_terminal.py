@@ -28,7 +28,7 @@ START = (
 
 CRASH = (
     "import sys; from pathlib import Path; import ctv_tui.app as app;"
-    " app.follow = lambda db, stop: iter([1 / 0 for _ in 'x']);"
+    " app.follow = lambda db, stop, **_: iter([1 / 0 for _ in 'x']);"
     " sys.exit(app.run_dashboard(Path(sys.argv[1])))"
 )
 
