@@ -1,4 +1,4 @@
-"""Draw the README's picture: the dashboard on a database, as SVG.
+"""Draw one of the README's pictures: a tab of the dashboard on a database, as SVG.
 
 ``python assets/picture.py RUN.db assets/dashboard.svg [TAB]``
 """
