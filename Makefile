@@ -19,8 +19,9 @@ types: $(VENV)/.installed
 contracts: $(VENV)/.installed
 	$(BIN)/lint-imports
 
+# Two processes; a file's tests stay together, for what they share.
 pytest: $(VENV)/.installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # A table and JSON; make bench BENCH_JSON=FILE keeps the JSON, BENCH="--only closed swap" runs a part.
 bench: $(VENV)/.installed
