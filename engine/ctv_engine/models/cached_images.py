@@ -90,16 +90,18 @@ class CachedImages:
         nested = bool(images) and isinstance(images[0], list | tuple)
         flat = [image for part in images for image in part] if nested else list(images)
         keys = [self._key(self._pictures[id(image)], nested, kwargs) for image in flat]
-        before, self._at_hand = self._at_hand, {}
+        before, at_hand = self._at_hand, dict[str, Entry]()
         for key, image in zip(keys, flat, strict=True):
-            if key not in self._at_hand:
-                at_hand = before.get(key)
-                if at_hand is None:
-                    self._at_hand[key] = self._entry(key, self._pictures[id(image)], nested, kwargs)
+            if key not in at_hand:
+                known = before.get(key)
+                if known is None:
+                    at_hand[key] = self._entry(key, self._pictures[id(image)], nested, kwargs)
                     continue
-                self._at_hand[key] = at_hand
+                at_hand[key] = known
             self.work.images_reused += 1
-        entries = [self._at_hand[key] for key in keys]
+        entries = [at_hand[key] for key in keys]
+        # Only now: another thread, whose batch has ended, may let go at any time.
+        self._at_hand = at_hand
         return BatchFeature(_join(entries), tensor_type=kind)
 
     def _key(self, picture: Picture, nested: bool, kwargs: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from asking import loaded, logprobs, prove, question
 from PIL import Image
 
 from ctv_engine.models.cached_images import PictureError
-from ctv_engine.models.input_cache import InputCache
+from ctv_engine.models.input_cache import Entry, InputCache
 from ctv_engine.models.inputs import Question
 from ctv_engine.models.processors import load_processor
 from ctv_engine.models.transformers_adapter import TransformersAdapter
@@ -241,3 +241,18 @@ def test_lengths_are_those_of_the_prompts(directory: Path, questions: list[Quest
     wanted = [by_processor(directory, [q])["input_ids"].shape[1] for q in questions]
     assert inputs.lengths(questions) == wanted
     assert len(set(wanted)) > 1
+
+
+def test_another_thread_may_let_go_at_any_time(
+    llava: Path, questions: list[Question], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next batch is prepared while the one before ends, and the same pictures serve both."""
+    inputs = with_cache(llava, tmp_path).inputs
+    real = InputCache.get
+
+    def interrupted(cache: InputCache, key: str) -> Entry | None:
+        inputs.images.let_go()
+        return real(cache, key)
+
+    monkeypatch.setattr(InputCache, "get", interrupted)
+    check_equal(inputs.build(questions, None).inputs, by_processor(llava, questions))
