@@ -65,7 +65,8 @@ class _RunState:
         )
         if more:
             return True
-        self.tracks.update(self.scores.trajectories)
+        if wish.tracks:
+            self.tracks.update(self.scores.trajectories)
         self.savings.read(connection, self.work, self.latency.report)
         return self.others.read(connection, self.run_id)
 

@@ -14,6 +14,7 @@ from ctv_engine.store.rows import MACRO
 from ctv_tui.data import Snapshot
 from ctv_tui.data.snapshot import FEW
 from ctv_tui.data.text import scope_name
+from ctv_tui.data.wishes import Wishes
 from ctv_tui.screens.actions import Action, pane_action
 from ctv_tui.screens.pane import Pane
 from ctv_tui.widgets.axes import Range, step_range
@@ -64,6 +65,19 @@ class CorrelationPane(Pane):
         self._selected = 0
         self._chart = 0
         self._alone = False
+
+    def ask_through(self, wishes: Wishes) -> None:
+        """The comparisons with gold are made only while somebody looks at them."""
+        super().ask_through(wishes)
+        wishes.change(tracks=False)
+
+    def on_show(self) -> None:
+        """Ask for them."""
+        self._wishes.change(tracks=True)
+
+    def on_hide(self) -> None:
+        """Nobody looks any more."""
+        self._wishes.change(tracks=False)
 
     def compose(self) -> ComposeResult:
         """Stack the three."""
