@@ -9,6 +9,7 @@ Exit status: 0 done; 1 failed (a crash, or something was not scored); 2 wrong us
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 
 import click
 
@@ -35,17 +36,24 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in modules of their own name."""
+    """A group whose commands live in modules of their own name.
+
+    ``commands_table`` maps each command to its line of help, ``prefix`` stands before the module's
+    name: ``suite_`` finds ``build`` in ``suite_build_command``.
+    """
+
+    commands_table: Mapping[str, str] = COMMANDS
+    prefix = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which people meet them."""
-        return list(COMMANDS)
+        return list(self.commands_table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command's module."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.commands_table:
             return None
-        command = importlib.import_module(f"ctv_tui.cli.{cmd_name}_command").command
+        command = importlib.import_module(f"ctv_tui.cli.{self.prefix}{cmd_name}_command").command
         if not isinstance(command, click.Command):
             raise TypeError(cmd_name)
         return command
@@ -53,7 +61,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self.commands_table.items()))
 
 
 from ctv_tui.cli.options import dashboard_options, db_option, preferences  # noqa: E402  (needs nothing of the above, but click)

@@ -35,12 +35,14 @@ class Meta:
     ``answer_type`` and ``precision`` (decimal places of a ``float``) say how a MathVista answer is
     read; ``choices`` are the ones that the open question itself shows, in its order.
     ``annotators`` are the answers that ten people gave, repeats included (VizWiz, VQA v2).
+    ``capabilities`` are what the question takes (MM-Vet: rec, ocr, know, gen, spat, math).
     """
 
     answer_type: AnswerType | None = None
     precision: int | None = None
     choices: tuple[str, ...] = ()
     annotators: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
     def over(self, base: Meta) -> Meta:
         """Return this with what it leaves out taken from ``base``."""
@@ -49,6 +51,7 @@ class Meta:
             precision=base.precision if self.precision is None else self.precision,
             choices=self.choices or base.choices,
             annotators=self.annotators or base.annotators,
+            capabilities=self.capabilities or base.capabilities,
         )
 
     def stated(self) -> dict[str, Any]:
@@ -62,6 +65,8 @@ class Meta:
             stated["choices"] = list(self.choices)
         if self.annotators:
             stated["annotators"] = list(self.annotators)
+        if self.capabilities:
+            stated["capabilities"] = list(self.capabilities)
         return stated
 
 
@@ -138,6 +143,11 @@ def read_meta(table: object, faults: list[str]) -> Meta:
                     f"meta.annotators must be the {ANNOTATORS} answers of {ANNOTATORS} people as"
                     f" strings, repeats included; found {found}"
                 )
+        elif name == "capabilities":
+            if _texts(value) and all(capability.strip() for capability in value):
+                meta = replace(meta, capabilities=tuple(value))
+            else:
+                faults.append("meta.capabilities must be a list of non-empty strings")
         else:
             known = ", ".join(Meta.__dataclass_fields__)
             faults.append(f"meta.{name} is unknown; use {known}")

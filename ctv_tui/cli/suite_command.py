@@ -1,0 +1,21 @@
+"""``ctv-tui suite``: make, check and compare validation sets."""
+
+from __future__ import annotations
+
+import click
+
+from ctv_tui.cli import LazyGroup
+
+SUITE_COMMANDS: dict[str, str] = {}
+
+
+class SuiteGroup(LazyGroup):
+    """The commands about suites, in modules ``suite_*_command``."""
+
+    commands_table = SUITE_COMMANDS
+    prefix = "suite_"
+
+
+@click.group(cls=SuiteGroup)
+def command() -> None:
+    """Make a paired validation set from a benchmark on disk, check it, compare two."""
