@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_OURS = re.compile("[ -~\u2500-\u25fc\u2800-\u28ff·•×…±−–°]*").fullmatch
+"""Text of one cell a character: ASCII and the boxes, blocks, shapes and braille of our charts."""
+
 _BLANK = str.maketrans({"\t": " ", "\u00a0": " "})
 
 
@@ -35,14 +39,14 @@ def _shown(character: str) -> str:
 
 def cells(text: str) -> int:
     """Return how many terminal cells ``text`` (already :func:`safe`) takes."""
-    if text.isascii():
+    if text.isascii() or _OURS(text):
         return len(text)
     return sum(map(_cells_of, text))
 
 
 def is_narrow(text: str) -> bool:
     """Whether every character takes exactly one cell, so that places and cells are the same."""
-    return text.isascii() or all(_cells_of(character) == 1 for character in text)
+    return text.isascii() or bool(_OURS(text)) or all(_cells_of(one) == 1 for one in text)
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ctv_tui.widgets.axes import Range, step_label
 from ctv_tui.widgets.lines import Line, centred, framed
 from ctv_tui.widgets.painted import Painted
+from ctv_tui.widgets.pen import Settled
 from ctv_tui.widgets.raster import Label, draw
 from ctv_tui.widgets.series import Series, has_points
 
@@ -46,6 +47,7 @@ class Chart(Painted):
         self._selected = False
         self._plotted: tuple[ChartData, int, int] | None = None
         self._body: list[Line] = []
+        self._settled = Settled()
 
     def show(self, data: ChartData, *, selected: bool = False) -> None:
         """Show ``data``."""
@@ -72,13 +74,22 @@ class Chart(Painted):
 
     def body(self, data: ChartData, width: int, height: int) -> list[Line]:
         """Return what stands in the frame."""
-        return chart_body(data, width, height)
+        return chart_body(data, width, height, self._settled)
 
 
-def chart_body(data: ChartData, width: int, height: int) -> list[Line]:
+def chart_body(
+    data: ChartData, width: int, height: int, settled: Settled | None = None
+) -> list[Line]:
     """Return the plot without its frame, or the sentence that stands for it."""
     if not data.has_points:
         return centred(data.empty, width, height)
     return draw(
-        data.series, data.x, data.y, width, height, x_label=data.x_label, cursor=data.cursor
+        data.series,
+        data.x,
+        data.y,
+        width,
+        height,
+        x_label=data.x_label,
+        cursor=data.cursor,
+        settled=settled,
     )

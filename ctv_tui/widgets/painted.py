@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.events import Resize, Show
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ctv_tui.theme import look_of, role_style
+from ctv_tui.theme import Look, look_of, role_style
 from ctv_tui.widgets.glyphs import ascii_line
 from ctv_tui.widgets.lines import Line, changed_cells, compact, fitted
 
@@ -29,7 +30,7 @@ class Painted(Widget):
         self._lines: list[Line] = []
         self._drawn_at: object = None
         self._strips: dict[int, Strip] = {}
-        self._painted_for: object = None
+        self._look: tuple[Style, Look] | None = None
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
         """Return at most ``height`` lines for the widget's size."""
@@ -65,19 +66,23 @@ class Painted(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Return one line, from the cache."""
-        look = (self.rich_style, look_of(self.app.current_theme))
-        if look != self._painted_for:
-            self._painted_for = look
-            self._strips.clear()
         strip = self._strips.get(y)
         if strip is None:
-            base, colours = look
+            if self._look is None:
+                self._look = self.rich_style, look_of(self.app.current_theme)
+            base, colours = self._look
             pieces = self._lines[y] if y < len(self._lines) else ()
             strip = Strip(
                 [Segment(text, base + role_style(role, colours)) for text, role in pieces]
             ).adjust_cell_length(self.size.width, base)
             self._strips[y] = strip
         return strip
+
+    def notify_style_update(self) -> None:
+        """Forget what the colours were. To ask for them anew costs more than to paint a line."""
+        self._look = None
+        self._strips.clear()
+        super().notify_style_update()
 
     def on_resize(self, event: Resize) -> None:
         """Draw for the new size."""

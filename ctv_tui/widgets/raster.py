@@ -6,11 +6,11 @@ A cell has one colour, so a later series owns the cells that it touches outright
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 from ctv_tui.theme import Role
 from ctv_tui.widgets.axes import Range, score_label, step_label, ticks
 from ctv_tui.widgets.lines import Line, Piece
+from ctv_tui.widgets.pen import Pen, Settled
 from ctv_tui.widgets.series import (
     MARKS,
     Dot,
@@ -30,11 +30,6 @@ Label = Callable[[float], str]
 LEAST_WIDTH, LEAST_HEIGHT = 14, 4
 LABEL_WIDTH = 4
 _BRAILLE = 0x2800
-_BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-"""The bit of a dot in a cell, by its column and row."""
-
-_DOTTED_GAP = 4
-_DASH = 6
 
 
 def draw(
@@ -49,18 +44,20 @@ def draw(
     label_width: int = LABEL_WIDTH,
     cursor: float | None = None,
     zero: bool = False,
+    settled: Settled | None = None,
 ) -> list[Line]:
     """Return ``height`` lines of ``width`` cells: axes, tick labels and the series in their order.
 
     Without an ``x_label`` there is no x axis. ``cursor`` is a vertical, ``zero`` a horizontal line
-    behind the series. Too small an area gives blank lines.
+    behind the series. A chart that is drawn again and again keeps a ``settled`` for it. Too small
+    an area gives blank lines.
     """
     if width < LEAST_WIDTH or height < LEAST_HEIGHT - (0 if x_label else 2):
         return [()] * height
     rows = height - 2 if x_label else height
-    canvas = Canvas(width - label_width - 1, rows, x, y)
-    for one in series:
-        canvas.add(one)
+    canvas = Canvas(width - label_width - 1, rows, x, y, settled)
+    for number, one in enumerate(series):
+        canvas.add(one, number)
     if cursor is not None and x[0] <= cursor <= x[1]:
         canvas.vertical(cursor)
     if zero:
@@ -94,9 +91,12 @@ def _x_axis(canvas: Canvas, x: Range, label: Label, label_width: int, width: int
 class Canvas:
     """The cells inside the axes: a sign and a role each."""
 
-    def __init__(self, columns: int, rows: int, x: Range, y: Range) -> None:
+    def __init__(
+        self, columns: int, rows: int, x: Range, y: Range, settled: Settled | None = None
+    ) -> None:
         self.columns, self.rows = columns, rows
         self._x, self._y = x, y
+        self._settled = settled or Settled()
         self._x_scale = (columns - 1) / ((x[1] - x[0]) or 1.0)
         self._y_scale = (rows - 1) / ((y[1] - y[0]) or 1.0)
         self._signs = [[" "] * columns for _ in range(rows)]
@@ -118,8 +118,8 @@ class Canvas:
             round((self._y[1] - y) * self._y_scale * 4 + 1.5),
         )
 
-    def add(self, series: Series) -> None:
-        """Draw a series over what is there."""
+    def add(self, series: Series, number: int = 0) -> None:
+        """Draw a series, the ``number``-th of its chart, over what is there."""
         columns = self.columns
         if series.shape == "band":
             self._band(decimated(clipped(series.dots, self._x), self._x, columns), series.role)
@@ -127,8 +127,7 @@ class Canvas:
         joined = series.shape in ("solid", "dotted", "dashed") or series.line is not None
         drawn = series.dots if series.line is None else series.line
         if joined:
-            line = decimated(clipped(drawn, self._x), self._x, columns)
-            self._line(line, series)
+            self._line(tuple(clipped(drawn, self._x)), series, number)
         shown: Sequence[Dot] = within(series.dots, self._x)
         if joined and len(shown) * 3 > columns:
             if series.line is not None:
@@ -180,60 +179,17 @@ class Canvas:
         self._signs[row][column] = sign
         self._roles[row][column] = role
 
-    def _line(self, line: Sequence[Dot], series: Series) -> None:
-        masks: dict[int, int] = {}
-        for piece in pieces(line):
-            dots = [self._dot_at(dot) for dot in piece]
-            if series.shape == "solid" or len(dots) == 1:
-                self._solid(dots, masks)
-            elif series.shape == "dashed":
-                self._solid(dots, masks, dash=_DASH)
-            else:
-                self._dotted(dots, masks)
-        self._paint(masks, series.role)
-
-    def _solid(
-        self, dots: Sequence[tuple[int, int]], masks: dict[int, int], *, dash: int = 0
-    ) -> None:
-        """Set every dot of the lines between ``dots``; with ``dash``, half of the stretches."""
-        columns = self.columns
-        before = dots[0][1]
-        for (x1, y1), (x2, y2) in pairwise([dots[0], *dots]):
-            for x in range(x1 + (x2 > x1), x2 + 1):
-                y = y2 if x == x2 else round(y1 + (y2 - y1) * (x - x1) / (x2 - x1))
-                # A step down or up is filled half-way from both sides, which leaves no hole.
-                low, high = (before + 1, y) if y > before + 1 else (y, before - 1)
-                low, high = (y, y) if abs(y - before) <= 1 else (low, high)
-                before = y
-                if dash and x // dash % 2:
-                    continue
-                bits = _BITS[x & 1]
-                for filled in range(low, high + 1):
-                    cell = (filled >> 2) * columns + (x >> 1)
-                    masks[cell] = masks.get(cell, 0) | bits[filled & 3]
-
-    def _dotted(self, dots: Sequence[tuple[int, int]], masks: dict[int, int]) -> None:
-        """Set a dot every few dots' distance along the lines between ``dots``."""
-        left = 0
-        for (x1, y1), (x2, y2) in pairwise(dots):
-            length = max(x2 - x1, abs(y2 - y1))
-            while left <= length:
-                share = left / length if length else 0.0
-                x, y = round(x1 + share * (x2 - x1)), round(y1 + share * (y2 - y1))
-                cell = (y >> 2) * self.columns + (x >> 1)
-                masks[cell] = masks.get(cell, 0) | _BITS[x & 1][y & 3]
-                left += _DOTTED_GAP
-            left -= length
+    def _line(self, dots: tuple[Dot, ...], series: Series, number: int) -> None:
+        name, size = (number, series.role), (self.columns, self.rows)
+        pen = self._settled.draw(name, dots, series.shape, self._x, self._y, size, self._dot_at)
+        self._paint(pen.masks, series.role)
 
     def _points(self, dots: Sequence[Dot], role: Role) -> None:
         """Set one dot for every point."""
-        masks: dict[int, int] = {}
-        for dot in dots:
-            if is_known(dot):
-                x, y = self._dot_at(dot)
-                cell = (y >> 2) * self.columns + (x >> 1)
-                masks[cell] = masks.get(cell, 0) | _BITS[x & 1][y & 3]
-        for cell, mask in masks.items():
+        pen = Pen(self.columns, "solid")
+        for dot in filter(is_known, dots):
+            pen.set(*self._dot_at(dot))
+        for cell, mask in pen.masks.items():
             row, column = divmod(cell, self.columns)
             if self._signs[row][column] in " ░":
                 self._set(column, row, chr(_BRAILLE + mask), role)

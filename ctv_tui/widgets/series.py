@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -101,13 +101,36 @@ _x = attrgetter("x")
 
 def decimated(dots: Sequence[Dot], x: Range, columns: int) -> Sequence[Dot]:
     """Return the dots, or the lowest, highest and last of every column if there are too many."""
-    if len(dots) <= 2 * columns:
-        return dots
+    return thin(dots, x, columns) if is_crowded(dots, columns) else dots
+
+
+def is_crowded(dots: Sequence[Dot], columns: int) -> bool:
+    """Whether there are more dots than a chart of that width can show."""
+    return len(dots) > 2 * columns
+
+
+def column_of(dot: Dot, x: Range, columns: int) -> int:
+    """Return the column into which a dot falls."""
+    return int((dot.x - x[0]) / ((x[1] - x[0]) / columns or 1.0))
+
+
+def thin(dots: Sequence[Dot], x: Range, columns: int) -> list[Dot]:
+    """Return the lowest, highest and last dot of every column.
+
+    Of a column without a number its first dot stays, as the gap that it is.
+    """
     start, width = x[0], (x[1] - x[0]) / columns or 1.0
     kept: list[Dot] = []
-    for _, group in groupby(dots, lambda dot: int((dot.x - start) / width)):
-        here = list(group)
-        kept += here if len(here) <= _FEW_IN_COLUMN else _telling(here)
+    here: list[Dot] = []
+    column = None
+    # Some thousand dots come by at every update, hence no call for each.
+    for dot in dots:
+        at = int((dot[0] - start) / width)
+        if at != column:
+            kept += here if len(here) <= _FEW_IN_COLUMN else _telling(here)
+            here, column = [], at
+        here.append(dot)
+    kept += here if len(here) <= _FEW_IN_COLUMN else _telling(here)
     return kept
 
 
@@ -116,12 +139,19 @@ _FEW_IN_COLUMN = 3
 
 def _telling(dots: Sequence[Dot]) -> list[Dot]:
     """Return a column's lowest, highest and last dot in their order, or one gap."""
-    known = [place for place, dot in enumerate(dots) if is_known(dot)]
-    if not known:
+    lowest = highest = last = -1
+    low = high = 0.0
+    for place, (_, y, _, _) in enumerate(dots):
+        if y is None or not math.isfinite(y):
+            continue
+        if last < 0 or y < low:
+            lowest, low = place, y
+        if last < 0 or y > high:
+            highest, high = place, y
+        last = place
+    if last < 0:
         return [dots[0]]
-    heights = [dots[place].y or 0.0 for place in known]
-    low, high = known[heights.index(min(heights))], known[heights.index(max(heights))]
-    return [dots[place] for place in sorted({low, high, known[-1]})]
+    return [dots[place] for place in sorted({lowest, highest, last})]
 
 
 def spaced(dots: Sequence[Dot], x: Range, columns: int) -> list[Dot]:
