@@ -39,8 +39,7 @@ class Pane(Container):
             self.update_view()
 
     def update_view(self) -> None:
-        """Hand the snapshot's parts to the widgets."""
-        raise NotImplementedError
+        """Hand the snapshot's parts to the widgets; each tab says which to which."""
 
     def offers(self, name: str) -> bool:
         """Whether the tab has a method for an action."""

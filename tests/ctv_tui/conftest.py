@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,14 +82,6 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text + "\n" == path.read_text()
 
     return compare
-
-
-def wait_until(condition: Callable[[], object], deadline_s: float = 10.0) -> None:
-    """Return once ``condition`` holds; fail when it doesn't within the deadline."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s} s"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ from ctv_engine.models.prefix import (
 )
 from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.models.processors import load_processor
+from ctv_engine.models.swap import copy_weights, own_memory, same_shape
 from ctv_engine.models.trace import Trace
 from ctv_engine.models.work import Work
 from ctv_engine.scoring.closed import LetterTokens, NonFiniteLogitsError, score_closed
@@ -136,11 +137,11 @@ class TransformersAdapter:
         refuse_non_finite(fresh, directory.name)
         self._take_ends(fresh)
         self._check_fit(fresh, directory)
-        if self.model is not None and _same_shape(self.model, fresh):
-            _copy_weights(fresh, self.model)
+        if self.model is not None and same_shape(self.model, fresh):
+            copy_weights(fresh, self.model)
             self.model.generation_config = fresh.generation_config
         else:
-            self._replace(_own_memory(fresh.to(self.device)))
+            self._replace(own_memory(fresh.to(self.device)))
 
     def _load_adapter(self, directory: Path, base: Path) -> None:
         if self._slot is None or not self._slot.holds(base):
@@ -148,7 +149,7 @@ class TransformersAdapter:
             stamp = stamp_of(base)
             fresh = load_model(base, resolve_dtype(self.dtype, self.device))
             refuse_non_finite(fresh, base.name)
-            self._slot = AdapterSlot(base, stamp, _own_memory(fresh.to(self.device)))
+            self._slot = AdapterSlot(base, stamp, own_memory(fresh.to(self.device)))
         self._slot.put(directory)
         self._check_fit(self._slot.model, directory)
         self._take_ends(self._slot.model)
@@ -481,33 +482,3 @@ def _open_rows(chunk: Chunk) -> list[int]:
 
 def _unanswered(chunk: Chunk) -> dict[int, Any]:
     return {chunk.places[index]: why for index, why in chunk.prepared.unanswered.items()}
-
-
-def _same_shape(resident: Any, fresh: Any) -> bool:
-    def settings(model: Any) -> dict[str, Any]:
-        values: dict[str, Any] = model.config.to_dict()
-        for name in ("_name_or_path", "transformers_version"):
-            values.pop(name, None)
-        return values
-
-    if type(resident) is not type(fresh) or settings(resident) != settings(fresh):
-        return False
-    old, new = resident.state_dict(), fresh.state_dict()
-    return old.keys() == new.keys() and all(
-        old[key].shape == new[key].shape and old[key].dtype == new[key].dtype for key in old
-    )
-
-
-def _own_memory(model: Any) -> Any:
-    """Detach CPU weights from the memory-mapped file, which its owner may truncate."""
-    for parameter in model.parameters():
-        if parameter.device.type == "cpu":
-            parameter.data = parameter.data.clone()
-    return model
-
-
-@torch.inference_mode()
-def _copy_weights(source: Any, target: Any) -> None:
-    resident = target.state_dict()
-    for name, value in source.state_dict().items():
-        resident[name].copy_(value)

@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
 from ctv_engine.store.writer import Writer
@@ -216,7 +216,4 @@ def test_watch_in_the_background_status_stop(tmp_path: Path) -> None:
     connection = sqlite3.connect(db)
     assert connection.execute("SELECT state FROM engine").fetchone() == ("stopped",)
     connection.close()
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{report['pid']}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{report['pid']}").exists()
+    wait_until(lambda: not Path(f"/proc/{report['pid']}").exists())

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import wait_until
+from waiting import wait_until
 
 from ctv_tui.cli.serve_command import is_loopback
 

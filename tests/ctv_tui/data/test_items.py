@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import recorded_items
 import recorded_run
-from conftest import wait_until
+from waiting import wait_until
 
 from ctv_engine.store.rows import PredictionRow
 from ctv_tui.data import Snapshot, follow

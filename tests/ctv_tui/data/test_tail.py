@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import recorded_run
-from conftest import wait_until
+from waiting import wait_until
 
 from ctv_engine.store.reader import StoreError
 from ctv_engine.store.rows import SCHEMA_VERSION, CorrelationMethod, CorrelationRow

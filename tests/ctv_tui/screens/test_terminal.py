@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import recorded_run
-from conftest import wait_until
+from waiting import wait_until
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
