@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench bench-tui lint types contracts pytest clean
+.PHONY: demo test bench bench-tui study lint types contracts pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -30,6 +30,10 @@ bench: $(VENV)/.installed
 # Needs tmux; takes three minutes. Prints each number with its budget.
 bench-tui: $(VENV)/.installed
 	$(BIN)/python tests/bench_tui
+
+# The paper's study on the demo's model, five seeds; half an hour on two cores. STUDY=DIR keeps it.
+study: $(VENV)/.installed
+	cd tests && $(CURDIR)/$(BIN)/python -m bench.study --work $(abspath $(or $(STUDY),study))
 
 # The CPU build of torch comes first: asked for through the extras, pip would take a CUDA build of several GB.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -260,9 +260,16 @@ def main() -> int:
     parser.add_argument("--checkpoints", type=int, default=12, help="about how many to write")
     parser.add_argument("--save-total-limit", type=int, default=3, help="keep the newest; 0: all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="this many, whatever the clock says")
     options = parser.parse_args()
     if options.seconds <= 0 or options.checkpoints < 1 or options.save_total_limit < 0:
         parser.error("--seconds and --checkpoints must be positive")
+    plan = None
+    if options.steps is not None:
+        if options.steps < options.checkpoints:
+            parser.error("--steps must be at least --checkpoints")
+        save_steps = options.steps // options.checkpoints
+        plan = Plan(save_steps * options.checkpoints, save_steps)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     stop = StopRequest()
     stop.install()
@@ -275,6 +282,7 @@ def main() -> int:
             checkpoints_wanted=options.checkpoints,
             save_total_limit=options.save_total_limit or None,
             seed=options.seed,
+            plan=plan,
             stop=stop,
         )
     except (FileNotFoundError, FileExistsError, TypeError) as error:
