@@ -1,0 +1,170 @@
+"""`ctv-tui best` on databases whose answers are known one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ctv_engine.store.answers import item_scores, newest_run
+from ctv_engine.store.reader import open_read_only
+from ctv_engine.store.rows import DatasetRow, ItemRow, Mode, PredictionRow
+from ctv_engine.store.writer import Writer
+from ctv_tui.cli import cli
+
+ITEMS = 200
+
+
+class Run:
+    """A run over two datasets of 100 items, an image each; answers are said item by item."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.writer = Writer(path)
+        halves = {"easy": range(ITEMS // 2), "hard": range(ITEMS // 2, ITEMS)}
+        ids = self.writer.add_suite(
+            "suite",
+            [DatasetRow(name, "exact_match", len(half)) for name, half in halves.items()],
+            [
+                ItemRow(name, f"{n:03d}", "?", '["a", "b"]', 0, '["a"]', f"{n}.png", f"image-{n}")
+                for name, half in halves.items()
+                for n in half
+            ],
+        )
+        self.items = list(ids.values())
+        self.run_id = self.writer.open_run(
+            name="run\x1b[2J",
+            checkpoint_dir="/runs/r",
+            suite_digest="suite",
+            gold_digest="suite",
+            config_json="{}",
+            versions_json="{}",
+            host="h",
+        )
+        self.worker = self.writer.add_worker(self.run_id, "h", "cpu:0")
+        self.checkpoints: dict[int, int] = {}
+
+    def answer(
+        self, step: int, mode: Mode, right: Callable[[int], object], *, done: bool = True
+    ) -> None:
+        """Score every item: right, wrong, or (None) not at all."""
+        if step not in self.checkpoints:
+            self.checkpoints[step] = self.writer.add_checkpoint(self.run_id, step, f"/c-{step}", 1)
+        key = self.writer.add_evaluation(self.checkpoints[step], mode, "queue", ITEMS)
+        self.writer.start_evaluation(key)
+        closed = mode == "closed"
+        rows = []
+        for n, item in enumerate(self.items):
+            value = right(n)
+            failed = value is None
+            rows.append(
+                PredictionRow(
+                    evaluation_id=key,
+                    item_id=item,
+                    permutation=0,
+                    worker_id=self.worker,
+                    batch_id=0,
+                    attempt=1,
+                    status="failed" if failed else "ok",
+                    reason="broken picture" if failed else None,
+                    correct=int(bool(value)) if closed and not failed else None,
+                    score=float(bool(value)) if not closed and not failed else None,
+                )
+            )
+        self.writer.add_results(rows, [], {})
+        self.writer.refresh_scores(key)
+        if done:
+            self.writer.finish_evaluation(key, "done")
+
+    def best(self, *options: str) -> Result:
+        self.writer.close()
+        return CliRunner().invoke(cli, ["best", "--db", str(self.path), *options])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "run.db")
+
+
+def three_checkpoints(run: Run) -> None:
+    run.answer(100, "closed", lambda n: n % 4 == 0)  # 0.25 of either dataset
+    run.answer(200, "closed", lambda n: n % 10 < 8)  # 0.80
+    run.answer(300, "closed", lambda n: n % 10 in {0, 1, 2, 3, 4, 5, 6, 9})  # 0.80, other items
+
+
+def test_checkpoints_are_ranked_and_those_that_can_not_be_told_apart_are_named(run: Run) -> None:
+    three_checkpoints(run)
+    found = json.loads(run.best("--json", "--smooth", "1").output)
+    assert [(one["step"], one["score"]) for one in found["ranking"]] == [
+        (200, pytest.approx(0.8)),
+        (300, pytest.approx(0.8)),
+        (100, pytest.approx(0.25)),
+    ]
+    assert found["may_be_best"] == [200, 300]
+    low, high = found["ranking"][0]["low"], found["ranking"][0]["high"]
+    # The normal interval of 200 independent items: 0.8 ± 1.96 · sqrt(0.8 · 0.2 / 200).
+    assert (low, high) == (pytest.approx(0.745, abs=0.01), pytest.approx(0.855, abs=0.01))
+
+
+def test_the_macro_mean_weighs_datasets_not_items(run: Run) -> None:
+    run.answer(100, "closed", lambda n: None if 0 < n < 100 else n == 0)
+    found = json.loads(run.best("--json").output)
+    assert found["items_left_out"] == 99
+    assert found["ranking"][0]["score"] == pytest.approx(0.5)  # one of one, none of a hundred
+
+
+def test_items_that_one_checkpoint_did_not_score_are_left_out_of_all(run: Run) -> None:
+    run.answer(100, "closed", lambda n: None if n < 10 else True)
+    run.answer(200, "closed", lambda n: None if 5 <= n < 20 else True)
+    run.answer(300, "closed", lambda n: True, done=False)
+    run.writer.close()
+    connection = open_read_only(run.path)
+    known = item_scores(connection, newest_run(connection) or 0, "closed")
+    connection.close()
+    assert known.steps == (100, 200)
+    assert (known.left_out, len(known.datasets)) == (20, ITEMS - 20)
+    assert {len(scores) for scores in known.scores} == {ITEMS - 20}
+
+
+def test_regret_says_what_the_choice_costs(run: Run) -> None:
+    three_checkpoints(run)
+    run.answer(100, "gold", lambda n: n % 10 < 3)
+    run.answer(200, "gold", lambda n: n % 10 < 6)
+    run.answer(300, "gold", lambda n: n % 10 < 7)
+    shown = run.best("--smooth", "1").output
+    assert "gold's best is 300; 200, the best by closed, costs 0.100 of gold" in shown
+    assert "200 leads, and can't be told apart from 300 (2 of 3)" in shown
+
+
+def test_a_table_with_a_hostile_name_and_without_gold(run: Run) -> None:
+    three_checkpoints(run)
+    shown = run.best("--top", "1").output
+    assert "\x1b" not in shown and "checkpoints: 3, items: 200" in shown
+    assert "… 2 more: --top 0" in shown
+    assert "what it costs is not known" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        ((), 1, "no closed evaluation is finished yet"),
+        (("--mode", "open"), 1, "no open evaluation is finished yet"),
+        (("--smooth", "2"), 2, "--smooth 2 is even"),
+    ],
+)
+def test_what_can_not_be_ranked_is_one_line(
+    run: Run, options: tuple[str, ...], status: int, message: str
+) -> None:
+    run.answer(100, "closed", lambda n: True, done=False)
+    done = run.best(*options)
+    assert done.exit_code == status
+    assert message in done.output and "Traceback" not in done.output
+
+
+def test_a_database_without_a_run(tmp_path: Path) -> None:
+    Writer(tmp_path / "run.db").close()
+    done = CliRunner().invoke(cli, ["best", "--db", str(tmp_path / "run.db")])
+    assert (done.exit_code, "no closed evaluation" in done.output) == (1, True)
