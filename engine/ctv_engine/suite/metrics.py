@@ -16,6 +16,7 @@ OpenMetric = Literal[
     "mathvista",
     "vqa_soft",
     "vqa_majority",
+    "judge",
 ]
 OPEN_METRICS: tuple[OpenMetric, ...] = get_args(OpenMetric)
 
@@ -99,6 +100,7 @@ _DEFAULTS: dict[OpenMetric, MetricDefaults] = {
     "mathvista": MetricDefaults(_FINAL, 1024),
     "vqa_soft": MetricDefaults(f"{_UNANSWERABLE}\n{_PHRASE}", 32),
     "vqa_majority": MetricDefaults(f"{_UNANSWERABLE}\n{_PHRASE}", 32),
+    "judge": MetricDefaults("", 1024),
 }
 
 
