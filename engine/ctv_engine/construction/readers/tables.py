@@ -89,7 +89,7 @@ class _Parquet:
         self._path = path
         self._errors: tuple[type[Exception], ...] = (arrow.ArrowException, OSError)
         try:
-            self._file = parquet.ParquetFile(path, memory_map=True)
+            self._file = parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
         except self._errors as error:
             raise SourceError(f"{path}: not a Parquet file that can be read ({error})") from error
 
