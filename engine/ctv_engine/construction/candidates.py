@@ -16,6 +16,7 @@ from ctv_engine.suite import NO_META, Meta, OpenMetric
 MAX_OPTION_LENGTH = 300
 """Characters of the longest key or wrong option; more is an essay, not an option."""
 
+_AROUND = " ,;:!?\"'`“”‘’()[]"
 _PART = re.compile(r"\s*<(?:AND|OR)>\s*", re.IGNORECASE)
 _ABOUT_THE_OTHERS = re.compile(
     r"(?:all|none|neither|both|any|some)(?: of)?(?: the)?"
@@ -65,8 +66,8 @@ def shortened(text: str, limit: int = 200) -> str:
 
 def normalised(text: str) -> str:
     """Return text as options are compared: without case, quotes, outer punctuation and article."""
-    bare = plain(readable(text)).casefold().rstrip(" .").strip(" ,;:!?\"'`“”‘’()[]")
-    return re.sub(r"^(?:the|an|a) (?=\S)", "", bare)
+    bare = plain(readable(text)).casefold().rstrip(" .").strip(_AROUND)
+    return re.sub(r"^(?:the|an|a) (?=\S)", "", bare).strip(_AROUND)
 
 
 def same_number(one: str, other: str) -> bool:
@@ -101,10 +102,10 @@ def fault(text: str, truth: Truth, taken: Collection[str] = ()) -> str | None:
     form = normalised(text)
     if not form:
         return "is empty"
-    if len(text) > min(2 * len(truth.key) + 12, MAX_OPTION_LENGTH):
-        return "is far longer than the key"
     if _ABOUT_THE_OTHERS.fullmatch(form):
         return "speaks of the other options"
+    if len(text) > min(2 * len(truth.key) + 12, MAX_OPTION_LENGTH):
+        return "is far longer than the key"
     if form in truth.forms:
         return "equals an accepted answer"
     if any(same_number(text, answer) for answer in (truth.key, *truth.answers)):
