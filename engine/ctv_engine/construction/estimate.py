@@ -57,7 +57,7 @@ def conversion_load(
     reviewer objects to something, and the share of :data:`REFINED_SHARE` is refined once. Largest:
     too few usable proposals at first, an unreadable selection, every refinement asked twice.
     """
-    item = shown_item(_QUESTION, "1,234", ())
+    item = shown_item(_QUESTION, "1,234", (), "relaxed")
     texts = [Distractor(text="1,243", reason="r" * 80)] * rules.proposals
     remarks = [Remark(number=1, judgement="harden", comment="c" * 80)]
     options = ["1,243"] * rules.distractors

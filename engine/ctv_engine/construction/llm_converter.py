@@ -159,8 +159,7 @@ class LlmConverter:
             if issue := shortened(rating.issue):
                 verdict += f": {issue}"
             if len(ratings) > rules.max_refinements:
-                times = f" after {len(ratings) - 1} refinements" if len(ratings) > 1 else ""
-                return Rejected(verdict + times)
+                return Rejected(f"{verdict} (refined {len(ratings) - 1} times)")
             faulty = sorted({n for n in rating.faulty if 1 <= n <= len(texts)})
             faulty = faulty or list(range(1, len(texts) + 1))
             stays = [option for n, option in enumerate(options, 1) if n not in faulty]
@@ -196,6 +195,7 @@ class LlmConverter:
             "models": self.models,
             "prompts": self._prompts,
             "mistakes": [None, *(kind for kind, _ in options)],
+            "accept_at": self.rules.accept_at,
             "ratings": list(ratings),
             "refinements": len(ratings) - 1,
         }
@@ -226,7 +226,7 @@ def _item(draft: Draft, picture: bytes, pool: Pool) -> AskedItem | Rejected:
     answers = [shortened(answer, MAX_OPTION_LENGTH) for answer in draft.answers]
     return AskedItem(
         hashlib.sha256(f"{draft.dataset}\0{draft.key}".encode(errors="replace")).digest(),
-        shown_item(question, key, answers),
+        shown_item(question, key, answers, pool.metric),
         truth,
         picture,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 from ctv_engine.construction import prompts
 from ctv_engine.construction.candidates import (
@@ -15,6 +14,7 @@ from ctv_engine.construction.candidates import (
     usable,
 )
 from ctv_engine.construction.prompts import KINDS, Kind
+from ctv_engine.construction.prompts.asking import ShownItem
 from ctv_engine.construction.replies import Distractor, Proposals, Review
 from ctv_engine.llm.asking import Asker, AskError, BudgetSpent, Unreadable
 
@@ -31,7 +31,7 @@ class AskedItem:
     """
 
     seed: bytes
-    shown: dict[str, Any]
+    shown: ShownItem
     truth: Truth
     picture: bytes
     unread: list[str] = field(default_factory=list)

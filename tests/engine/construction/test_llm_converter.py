@@ -12,7 +12,7 @@ import pytest
 from scripted_conversion import COLOURS, DRAFT, EXACT, PICTURE, Otherwise, converted, maker
 from scripted_models import ScriptedModel, distractors, item_of, kind_of, rated
 
-from ctv_engine.construction.converting import Converted, Rejected
+from ctv_engine.construction.converting import Converted, Pool, Rejected
 from ctv_engine.construction.llm_converter import LlmConverter, Rules
 from ctv_engine.llm.asking import BudgetSpent, Prompt, Unreadable
 from ctv_engine.suite import Item
@@ -39,6 +39,13 @@ async def test_the_proposer_of_question_bias_does_not_see_the_picture() -> None:
     await converted(model, review=True)
     blind = [prompt for prompt in model.sent if prompt.image is None]
     assert [(prompt.purpose, kind_of(prompt)) for prompt in blind] == [("propose", "bias")]
+
+
+async def test_the_proposers_are_told_what_the_metric_would_accept() -> None:
+    model = ScriptedModel(maker)
+    await LlmConverter(model, model).convert(DRAFT, PICTURE, Pool("relaxed"))
+    told = {prompt.purpose for prompt in model.sent if "more than 5 per cent" in prompt.text}
+    assert told == {"propose"}
 
 
 async def test_the_proposers_are_asked_together() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ctv_engine.construction.prompts import wording
@@ -16,14 +17,30 @@ ALSO_ACCEPTED = 9
 """Accepted answers beside the key that a prompt shows at most."""
 
 
-def propose(
-    kind: Kind, item: Mapping[str, Any], count: int, picture: bytes, attempt: int
-) -> Prompt:
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """An item as the prompts show it, and how far from the key its metric wants wrong answers."""
+
+    data: Mapping[str, Any]
+    margin: str = ""
+
+
+def shown_item(question: str, key: str, answers: Sequence[str], metric: str) -> ShownItem:
+    """Return the question with its key and some of what else is accepted."""
+    also = [answer for answer in dict.fromkeys(answers) if answer != key][:ALSO_ACCEPTED]
+    data: dict[str, Any] = {"question": question, "right_answer": key}
+    margin = wording.MARGINS.get(metric)
+    return ShownItem(
+        data | ({"also_accepted": also} if also else {}), f" {margin}" if margin else ""
+    )
+
+
+def propose(kind: Kind, item: ShownItem, count: int, picture: bytes, attempt: int) -> Prompt:
     """Ask for wrong answers of one kind of mistake; that of question bias gets no picture."""
     return Prompt(
         "propose",
         wording.PROPOSE.format(mistake=MISTAKES[kind]),
-        f"{_quoted(item)}\nWrite {count} wrong answers.",
+        f"{_quoted(item.data)}\nWrite {count} wrong answers.{item.margin}",
         None if kind == "bias" else picture,
         attempt,
     )
@@ -31,12 +48,12 @@ def propose(
 
 def review(
     kind: Kind,
-    item: Mapping[str, Any],
+    item: ShownItem,
     proposals: Sequence[Distractor],
     picture: bytes,
 ) -> Prompt:
     """Ask for a remark on each proposal of one kind."""
-    shown = {**item, "proposals": _numbered(proposals)}
+    shown = {**item.data, "proposals": _numbered(proposals)}
     count = len(proposals)
     return Prompt(
         "review",
@@ -48,27 +65,27 @@ def review(
 
 def revise(
     kind: Kind,
-    item: Mapping[str, Any],
+    item: ShownItem,
     proposals: Sequence[Distractor],
     objections: Sequence[Remark],
     picture: bytes,
 ) -> Prompt:
     """Ask for new proposals in place of those that the reviewer objects to."""
     shown = {
-        **item,
+        **item.data,
         "proposals": _numbered(proposals),
         "objections": [objection.model_dump() for objection in objections],
     }
     return Prompt(
         "revise",
         wording.REVISE.format(mistake=MISTAKES[kind]),
-        f"{_quoted(shown)}\nWrite {len(objections)} new wrong answers.",
+        f"{_quoted(shown)}\nWrite {len(objections)} new wrong answers.{item.margin}",
         None if kind == "bias" else picture,
     )
 
 
 def select(
-    item: Mapping[str, Any],
+    item: ShownItem,
     candidates: Sequence[tuple[Kind, Distractor]],
     count: int,
     picture: bytes,
@@ -77,7 +94,7 @@ def select(
     """Ask for the numbers of the best candidates."""
     texts = _numbered([candidate for _, candidate in candidates])
     shown = {
-        **item,
+        **item.data,
         "candidates": [
             {**text, "mistake": kind} for text, (kind, _) in zip(texts, candidates, strict=True)
         ],
@@ -91,16 +108,16 @@ def select(
     )
 
 
-def rate(item: Mapping[str, Any], options: Sequence[str], picture: bytes) -> Prompt:
+def rate(item: ShownItem, options: Sequence[str], picture: bytes) -> Prompt:
     """Ask how surely the key is the only right option."""
-    shown = {**item, "other_options": dict(enumerate(options, 1))}
+    shown = {**item.data, "other_options": dict(enumerate(options, 1))}
     return Prompt(
         "rate", wording.RATE, f"{_quoted(shown)}\nExamine it and give the score.", picture
     )
 
 
 def refine(
-    item: Mapping[str, Any],
+    item: ShownItem,
     options: Sequence[str],
     rating: Rating,
     count: int,
@@ -109,7 +126,7 @@ def refine(
 ) -> Prompt:
     """Ask for new wrong options in place of ``rating.faulty``."""
     shown = {
-        **item,
+        **item.data,
         "other_options": dict(enumerate(options, 1)),
         "options_that_go": rating.faulty,
         "issue": rating.issue,
@@ -117,7 +134,7 @@ def refine(
     return Prompt(
         "refine",
         wording.REFINE,
-        f"{_quoted(shown)}\nWrite {count} wrong answers.",
+        f"{_quoted(shown)}\nWrite {count} wrong answers.{item.margin}",
         picture,
         attempt,
     )
@@ -133,13 +150,6 @@ def annotate(question: str, options: Sequence[str], picture: bytes) -> Prompt:
         f"Answer with one of {', '.join(lettered)}, or none.",
         picture,
     )
-
-
-def shown_item(question: str, key: str, answers: Sequence[str]) -> dict[str, Any]:
-    """Return the question, its key and what else is accepted, as the prompts show them."""
-    also = [answer for answer in dict.fromkeys(answers) if answer != key][:ALSO_ACCEPTED]
-    item: dict[str, Any] = {"question": question, "right_answer": key}
-    return item | ({"also_accepted": also} if also else {})
 
 
 def _numbered(texts: Sequence[Distractor]) -> list[dict[str, Any]]:

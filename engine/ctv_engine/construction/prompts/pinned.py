@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from ctv_engine.construction.prompts import asking
-from ctv_engine.construction.prompts.wording import KINDS
+from ctv_engine.construction.prompts.wording import KINDS, MARGINS
 from ctv_engine.construction.replies import (
     Answer,
     Distractor,
@@ -23,7 +23,7 @@ _FORMS = (Proposals, Review, Selection, Rating, Answer)
 
 def prompts_hash() -> str:
     """Return the SHA-256 over all prompts, filled in with a fixed item, and all reply schemas."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps(MARGINS, sort_keys=True).encode() + b"\n")
     for prompt in _probes():
         pictured = prompt.image is not None
         said = [prompt.purpose, prompt.system, prompt.text, pictured]
@@ -34,7 +34,7 @@ def prompts_hash() -> str:
 
 
 def _probes() -> list[Prompt]:
-    item = asking.shown_item("q", "k", ("k", "l"))
+    item = asking.shown_item("q", "k", ("k", "l"), "")
     one = [Distractor(text="t", reason="r")]
     remarks = [Remark(number=1, judgement="harden", comment="c")]
     rating = Rating(reasoning="r", score=3, issue="i", faulty=[1])
