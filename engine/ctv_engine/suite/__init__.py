@@ -3,7 +3,7 @@
 The ground floor of the engine: imports nothing else of ours, and nothing heavy.
 """
 
-from ctv_engine.suite.files import DraftItem, SuiteError, read_suite, write_suite
+from ctv_engine.suite.files import DraftItem, SuiteError, read_suite, store_image, write_suite
 from ctv_engine.suite.items import Dataset, Item, Suite, SuiteKind
 from ctv_engine.suite.metrics import (
     NO_META,
@@ -42,5 +42,6 @@ __all__ = [
     "open_text",
     "question_hash",
     "read_suite",
+    "store_image",
     "write_suite",
 ]

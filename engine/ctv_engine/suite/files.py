@@ -81,12 +81,15 @@ class SuiteError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DraftItem:
-    """An item on its way into a suite directory; ``image`` holds the encoded picture."""
+    """An item on its way into a suite directory.
+
+    ``image`` holds the encoded picture, or its path below the directory if it lies there already.
+    """
 
     dataset: str
     key: str
     question: str
-    image: bytes
+    image: bytes | str
     answers: tuple[str, ...]
     options: tuple[str, ...] = ()
     gold_index: int | None = None
@@ -100,27 +103,28 @@ def write_suite(
     kind: SuiteKind,
     datasets: Sequence[Dataset],
     items: Iterable[DraftItem],
+    replace_old: bool = False,
 ) -> Suite:
     """Write a suite directory and return it as :func:`read_suite` reads it.
 
-    Images are stored once per content, under their SHA-256. ``suite.toml`` is written last: a
-    directory without it is not a suite.
+    Images are stored once per content, under their SHA-256. Both files are written beside their
+    names and put in place when they are whole, ``suite.toml`` last: a directory without it is not a
+    suite.
 
     Raises:
         SuiteError: what was written does not pass the checks of :func:`read_suite`.
-        FileExistsError: ``directory`` already holds a suite.
+        FileExistsError: ``directory`` already holds a suite, and ``replace_old`` is not set.
     """
     directory = Path(directory)
-    if (directory / SUITE_FILE).exists():
+    if (directory / SUITE_FILE).exists() and not replace_old:
         raise FileExistsError(f"{directory} already holds a suite")
     (directory / "images").mkdir(parents=True, exist_ok=True)
-    with (directory / ITEMS_FILE).open("w", encoding="utf-8") as out:
+    new_items, new_head = directory / f"{ITEMS_FILE}.new", directory / f"{SUITE_FILE}.new"
+    with new_items.open("w", encoding="utf-8") as out:
         for item in items:
-            digest = hashlib.sha256(item.image).hexdigest()
-            image = f"images/{digest}{_image_suffix(item.image) or '.bin'}"
-            target = directory / image
-            if not target.exists():
-                target.write_bytes(item.image)
+            image = item.image
+            if not isinstance(image, str):
+                image = store_image(directory, image)
             row: dict[str, Any] = {
                 "dataset": item.dataset,
                 "key": item.key,
@@ -146,8 +150,23 @@ def write_suite(
         if dataset.meta != NO_META:
             stated = dataset.meta.stated().items()
             head.append(f"meta = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in stated)} }}")
-    (directory / SUITE_FILE).write_text("\n".join(head) + "\n", encoding="utf-8")
+    new_head.write_text("\n".join(head) + "\n", encoding="utf-8")
+    new_items.replace(directory / ITEMS_FILE)
+    new_head.replace(directory / SUITE_FILE)
     return read_suite(directory)
+
+
+def store_image(directory: Path, image: bytes) -> str:
+    """Put a picture below ``directory`` under its content's name; return its path there."""
+    digest = hashlib.sha256(image).hexdigest()
+    name = f"images/{digest}{_image_suffix(image) or '.bin'}"
+    target = directory / name
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new = target.with_name(f"{target.name}.new")
+        new.write_bytes(image)
+        new.replace(target)
+    return name
 
 
 def read_suite(directory: Path) -> Suite:
