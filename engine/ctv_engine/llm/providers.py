@@ -110,6 +110,10 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _POSITIVE = {"max_concurrent", "max_tokens", "timeout_s"}
 
 
+def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
 def _provider(name: str, table: Any, where: str) -> Provider:
     place = f"{where}: [providers.{name}]"
     if not isinstance(table, Mapping):
@@ -124,7 +128,7 @@ def _provider(name: str, table: Any, where: str) -> Provider:
             )
         if key not in known:
             raise ProviderError(f"{place}: unknown {key!r}; known are {', '.join(known)}")
-        if not isinstance(value, _KINDS[key]) or isinstance(value, bool):
+        if not _is_one_of(value, _KINDS[key]):
             raise ProviderError(f"{place}: {key} is {value!r}")
         if (key in _POSITIVE and value <= 0) or (key.startswith("price") and value < 0):
             raise ProviderError(f"{place}: {key} is {value!r}; it must be more than nothing")
