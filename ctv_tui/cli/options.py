@@ -117,6 +117,27 @@ _RUN_OPTIONS = (
         help="Seconds that a worker may be stuck in a batch before it is replaced.",
     ),
     option(
+        "--judge",
+        env="JUDGE",
+        type=click.Path(dir_okay=False),
+        help="TOML file with [providers.judge]: the model that scores datasets of metric judge.",
+    ),
+    option(
+        "--judge-budget",
+        "judge_calls",
+        env="JUDGE_BUDGET",
+        type=click.IntRange(min=1),
+        help="Most questions to the judge; what is left has no score and says why.",
+    ),
+    option(
+        "--gold-every",
+        env="GOLD_EVERY",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Evaluate gold on each k-th checkpoint, and on the last.",
+    ),
+    option(
         "--cache-gb",
         env="CACHE_GB",
         default=20.0,

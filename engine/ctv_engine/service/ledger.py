@@ -12,6 +12,8 @@ from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
 from ctv_engine.service.evaluations import Evaluations
+from ctv_engine.service.judge import Judge
+from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
@@ -33,7 +35,13 @@ class Ledger:
     """
 
     def __init__(
-        self, writer: Writer, settings: Settings, suite: Suite, gold: Suite | None, host: str
+        self,
+        writer: Writer,
+        settings: Settings,
+        suite: Suite,
+        gold: Suite | None,
+        host: str,
+        judge: Judge | None = None,
     ) -> None:
         self.writer = writer
         self._settings = settings
@@ -59,8 +67,16 @@ class Ledger:
             suite_digest=suite.digest,
             gold_digest=gold.digest if gold else None,
             config_json=settings.to_json(),
-            versions_json=versions_json(),
+            versions_json=versions_json(judge.model if judge else None),
             host=host,
+        )
+        self.judging = Judging(
+            writer,
+            self.run_id,
+            [suite, gold] if gold is not None else [suite],
+            judge,
+            self.event,
+            self._correlate,
         )
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
@@ -246,9 +262,12 @@ class Ledger:
         text = f"step {checkpoint.step} {mode} done{spent}{waited}"
         if reason:
             text += f"; {reason}"
-        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
+        self._correlate()
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
+
+    def _correlate(self) -> None:
+        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
 
     def _still_holds(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""
@@ -283,7 +302,8 @@ class Ledger:
         print(f"{level}: {message}", flush=True)
 
     def close(self) -> None:
-        """Let go of the pin that was only kept because its checkpoint is the newest."""
+        """End the judge, and let go of the pin that was only kept for the newest checkpoint."""
+        self.judging.close()
         if self._newest is not None:
             state = self.writer.query(
                 "SELECT state FROM checkpoints WHERE id = ?", self._newest.checkpoint_id
