@@ -130,6 +130,22 @@ _RUN_OPTIONS = (
         help="Most questions to the judge; what is left has no score and says why.",
     ),
     option(
+        "--alert-command",
+        env="ALERT_COMMAND",
+        help="Run this for alerts: a score that drops beyond noise, letters that lose their"
+        " probability, answers that hit their limit, stragglers, validation falling behind. It"
+        " gets JSON on standard input. A webhook: its address in CTV_TUI_ALERT_WEBHOOK.",
+    ),
+    option(
+        "--alert-every",
+        "alert_every_s",
+        env="ALERT_EVERY",
+        default=300.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Seconds between two messages at least; what comes meanwhile is in the next.",
+    ),
+    option(
         "--gold-every",
         env="GOLD_EVERY",
         default=1,

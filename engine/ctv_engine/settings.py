@@ -32,7 +32,8 @@ class Settings:
     ``cache_gb`` bounds the input cache in ``cache_dir``; 0: none.
     ``hang_s`` is the least time that a worker gets for a batch before it counts as stuck,
     ``silence_s`` how long it may send no heartbeat. ``judge`` is the file that names the judge of
-    datasets with that metric, ``judge_calls`` the most questions to it.
+    datasets with that metric, ``judge_calls`` the most questions to it. ``alert_command`` is run
+    for alerts, at most once in ``alert_every_s``.
     """
 
     db: str
@@ -62,6 +63,8 @@ class Settings:
     drain: bool = False
     judge: str | None = None
     judge_calls: int | None = None
+    alert_command: str | None = None
+    alert_every_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -88,6 +91,7 @@ class Settings:
             ("hang_s", (int, float), 1),
             ("silence_s", (int, float), 3),
             ("judge_calls", int, 1),
+            ("alert_every_s", (int, float), 0),
         ):
             value = getattr(self, name)
             if value is None and name == "judge_calls":

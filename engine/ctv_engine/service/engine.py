@@ -253,6 +253,7 @@ class Engine:
         self._ledger.evaluations.sweep()
         self._ledger.evaluations.refresh_scores()
         self._ledger.judging.step()
+        self._ledger.alerting.step()
         self._beat()
         if now - self._folded_at >= FOLD_S:
             self._folded_at = now

@@ -11,6 +11,7 @@ from ctv_engine.checkpoints.pin import read_ahead, still_holds, unpin
 from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
+from ctv_engine.service.alerting import Alerting, Notifier
 from ctv_engine.service.evaluations import Evaluations
 from ctv_engine.service.judge import Judge
 from ctv_engine.service.judging import Judging
@@ -61,8 +62,9 @@ class Ledger:
             self._checkpoint_done,
         )
         watched = settings.watched
+        self._name = settings.name or watched.name or str(watched)
         self.run_id = writer.open_run(
-            name=settings.name or watched.name or str(watched),
+            name=self._name,
             checkpoint_dir=str(watched),
             suite_digest=suite.digest,
             gold_digest=gold.digest if gold else None,
@@ -77,6 +79,12 @@ class Ledger:
             judge,
             self.event,
             self._correlate,
+        )
+        self.alerting = Alerting(
+            writer,
+            self.run_id,
+            self.event,
+            Notifier(self._name, settings.alert_command, settings.alert_every_s),
         )
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
@@ -265,6 +273,7 @@ class Ledger:
         self._correlate()
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
+        self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
 
     def _correlate(self) -> None:
         self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
@@ -302,8 +311,10 @@ class Ledger:
         print(f"{level}: {message}", flush=True)
 
     def close(self) -> None:
-        """End the judge, and let go of the pin that was only kept for the newest checkpoint."""
+        """End what runs beside, and let go of the pin that was kept for the newest checkpoint."""
         self.judging.close()
+        self.alerting.close()
+        self.alerting.step()
         if self._newest is not None:
             state = self.writer.query(
                 "SELECT state FROM checkpoints WHERE id = ?", self._newest.checkpoint_id
