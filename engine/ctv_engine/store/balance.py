@@ -41,15 +41,16 @@ FROM share
 _ABOUT = """
 -- Who worked and who waited: one row per evaluation and worker that was up while it ran.
 --
--- evaluation_id: The evaluation.
+-- evaluation_id INTEGER: The evaluation.
 -- checkpoint_id, mode: see evaluations
--- worker_id: The worker.
+-- worker_id INTEGER: The worker.
 -- device, host, gpu_uuid: see workers
--- began: Begin of the evaluation's first span. [epoch s]
--- ended: End of its last span. [epoch s]
--- busy_s: What the worker did for it. [s]
--- last_end: End of the worker's own last span; if it has none, when it could have begun. [epoch s]
--- wait_s: Time between that and the last span of anybody, less what the worker did for other
+-- began REAL: Begin of the evaluation's first span. [epoch s]
+-- ended REAL: End of its last span. [epoch s]
+-- busy_s REAL: What the worker did for it. [s]
+-- last_end REAL: End of the worker's own last span; if it has none, when it could have begun.
+--   [epoch s]
+-- wait_s REAL: Time between that and the last span of anybody, less what the worker did for other
 --   evaluations then. From the engine's clock, never from a device's utilisation. [s]
 """
 

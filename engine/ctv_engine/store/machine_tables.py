@@ -144,8 +144,8 @@ CREATE TABLE IF NOT EXISTS gpu_minutes
     temperature_c_mean REAL, temperature_c_min REAL, temperature_c_max REAL,
     -- Clock of the multiprocessors. [MHz] NULL: never read in this minute.
     sm_clock_mhz_mean REAL, sm_clock_mhz_min REAL, sm_clock_mhz_max REAL,
-    -- Those of the n readings in which the device answered. [readings] NULL: the minute is older
-    -- than this column.
+    -- Those of the n readings in which the device answered. [readings] NULL: in a file from before
+    -- the first release.
     answered_n INTEGER,
     -- Share of the readings in which something held the clocks down. [0…1] NULL: never read in this
     -- minute.

@@ -231,6 +231,8 @@ CREATE TABLE IF NOT EXISTS predictions
     created_at REAL NOT NULL,
     UNIQUE (evaluation_id, item_id, permutation)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS predictions_without_answer ON predictions(evaluation_id)
+    WHERE status <> 'ok';
 
 CREATE TABLE IF NOT EXISTS scores
 -- A metric of an evaluation, of one dataset or as the mean over datasets; kept up to date while the

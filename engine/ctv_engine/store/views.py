@@ -1,7 +1,7 @@
 """Views for people and for the dashboard.
 
 The comments behind ``AS`` are documentation, as in :mod:`ctv_engine.store.tables`: first what a row
-is, then a line for every column. ``see TABLE`` takes a column's meaning from its namesake there.
+is, then a line for every column, with its type. ``see TABLE`` takes both from its namesake there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CREATE VIEW IF NOT EXISTS trajectory AS
 -- run_id, step: see checkpoints
 -- mode, state: see evaluations
 -- dataset, metric, value, stderr, n: see scores
--- evaluation_id, checkpoint_id: Where it is from.
+-- evaluation_id, checkpoint_id INTEGER: Where it is from.
 SELECT c.run_id, c.step, e.mode, s.dataset, s.metric, s.value, s.stderr, s.n,
        e.state, e.id AS evaluation_id, c.id AS checkpoint_id
 FROM scores s
@@ -39,11 +39,11 @@ CREATE VIEW IF NOT EXISTS flips AS
 --
 -- run_id, step: see checkpoints
 -- mode: see evaluations
--- previous_step: Step of the checkpoint before. [steps]
+-- previous_step INTEGER: Step of the checkpoint before. [steps]
 -- dataset, key, question: see items
--- answer_before, answer_after: Both answers, which differ.
--- score_before, score_after: Their scores. [0…1]
--- item_id: The item.
+-- answer_before, answer_after TEXT: Both answers, which differ.
+-- score_before, score_after REAL: Their scores. [0…1] NULL: the dataset's metric gave none.
+-- item_id INTEGER: The item.
 WITH chain AS (
     SELECT e.id AS evaluation_id, e.mode, c.run_id, c.step,
            lag(e.id) OVER (PARTITION BY c.run_id, e.mode ORDER BY c.step, c.id) AS previous_id,
@@ -72,16 +72,17 @@ CREATE VIEW IF NOT EXISTS latency AS
 -- run_id, step: see checkpoints
 -- mode: see evaluations
 -- dataset: see items
--- n: Items in it. [items]
--- prefill_s: Mean time of an item's prefill. [s] NULL: not measured.
--- decode_s: Mean time of its decoding. [s] NULL: closed, where nothing is decoded.
--- prefill_total_s: Sum of these. [s] NULL: as prefill_s.
--- decode_total_s: Sum of these. [s] NULL: as decode_s.
--- prompt_tokens: Mean length of the prompts. [tokens] NULL: not measured.
--- output_tokens: Mean length of the answers. [tokens] NULL: as decode_s.
--- output_tokens_max: Length of the longest. [tokens] NULL: as decode_s.
--- capped: Share of answers that were cut at the dataset's most tokens. [0…1] NULL: as decode_s.
--- evaluation_id: The evaluation.
+-- n INTEGER: Items in it. [items]
+-- prefill_s REAL: Mean time of an item's prefill. [s] NULL: not measured.
+-- decode_s REAL: Mean time of its decoding. [s] NULL: closed, where nothing is decoded.
+-- prefill_total_s REAL: Sum of these. [s] NULL: as prefill_s.
+-- decode_total_s REAL: Sum of these. [s] NULL: as decode_s.
+-- prompt_tokens REAL: Mean length of the prompts. [tokens] NULL: not measured.
+-- output_tokens REAL: Mean length of the answers. [tokens] NULL: as decode_s.
+-- output_tokens_max INTEGER: Length of the longest. [tokens] NULL: as decode_s.
+-- capped REAL: Share of answers that were cut at the dataset's most tokens. [0…1] NULL: as
+--   decode_s.
+-- evaluation_id INTEGER: The evaluation.
 SELECT c.run_id, c.step, e.mode, i.dataset, count(*) AS n,
        avg(p.prefill_s) AS prefill_s, avg(p.decode_s) AS decode_s,
        sum(p.prefill_s) AS prefill_total_s, sum(p.decode_s) AS decode_total_s,
@@ -102,12 +103,12 @@ CREATE VIEW IF NOT EXISTS work AS
 --
 -- run_id, step: see checkpoints
 -- mode: see evaluations
--- evaluation_id: The evaluation.
+-- evaluation_id INTEGER: The evaluation.
 -- forwards, prompt_tokens, processed_tokens, shared_tokens: see evaluations
 -- row_steps, images_decoded, images_reused: see evaluations
--- padding_share: Share of the processed tokens that were padding. [0…1] NULL: no prefill is counted
---   with it.
--- output_tokens: Tokens of all its answers. [tokens] NULL: closed, or no answer yet.
+-- padding_share REAL: Share of the processed tokens that were padding. [0…1] NULL: no prefill is
+--   counted with it.
+-- output_tokens INTEGER: Tokens of all its answers. [tokens] NULL: closed, or no answer yet.
 SELECT c.run_id, c.step, e.mode, e.id AS evaluation_id, e.forwards, e.prompt_tokens,
        e.processed_tokens, e.shared_tokens, e.row_steps, e.images_decoded, e.images_reused,
        1.0 - 1.0 * e.prompt_tokens / nullif(e.processed_tokens, 0) AS padding_share,
