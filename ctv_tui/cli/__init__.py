@@ -26,6 +26,8 @@ COMMANDS = {
     "demo": "Train a tiny VLM here and watch it being validated.",
     "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
+    "query": "Ask a database, by the name of a query or in SQL.",
+    "export": "Write a database's tables and views as Parquet or CSV.",
     "serve": "Show the dashboard in a browser.",
     "status": "Say what the engine of a database is doing.",
     "pause": "Let the engine free its GPUs and wait.",

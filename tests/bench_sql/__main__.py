@@ -49,6 +49,12 @@ INSERT INTO events (at, level, kind, message, checkpoint_id, run_id)
 SELECT 1.79e9 + i, iif(i % 50 = 0, 'warning', 'info'), 'evaluation', 'step ' || i, 1 + i % 134, 1
 FROM n
 """
+_SPANS = """
+UPDATE spans SET started_at = e.started_at + 8 * (e.id % 3) + spans.batch_id / 16,
+    ended_at = e.started_at + 8 * (e.id % 3) + spans.batch_id / 16 + 0.9
+FROM evaluations e WHERE e.id = spans.evaluation_id
+"""
+_WORKERS = "UPDATE workers SET ready_at = (SELECT min(started_at) FROM evaluations)"
 
 
 def fill(path: Path, predictions: int, minutes: int = WEEK_MINUTES) -> None:
@@ -59,6 +65,8 @@ def fill(path: Path, predictions: int, minutes: int = WEEK_MINUTES) -> None:
         connection.execute(_CORRELATIONS)
         connection.execute(_MINUTES, (minutes * 16,))
         connection.execute(_EVENTS)
+        connection.execute(_SPANS)
+        connection.execute(_WORKERS)
     writer.close()
 
 
