@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench bench-tui lint types contracts pytest clean
+.PHONY: demo test bench bench-tui bench-sql docs lint types contracts pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -30,6 +30,14 @@ bench: $(VENV)/.installed
 # Needs tmux; takes three minutes. Prints each number with its budget.
 bench-tui: $(VENV)/.installed
 	$(BIN)/python tests/bench_tui
+
+# The named queries and the export on a database with a million predictions; takes a minute.
+bench-sql: $(VENV)/.installed
+	$(BIN)/python tests/bench_sql
+
+# docs/schema.md and docs/queries.md, from the schema and the queries themselves.
+docs: $(VENV)/.installed
+	$(BIN)/python tests/write_docs.py
 
 # The CPU build of torch comes first: asked for through the extras, pip would take a CUDA build of several GB.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -46,7 +46,8 @@ SELECT printf('GPU-%02d', i % 16), 29000000 + i / 16, 'node-1', 60, 90.5, 10.0, 
 _EVENTS = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 20000)
 INSERT INTO events (at, level, kind, message, checkpoint_id, run_id)
-SELECT 1.79e9 + i, iif(i % 50 = 0, 'warning', 'info'), 'evaluation', 'step ' || i, 1 + i % 134, 1
+SELECT 1.79e9 + i, iif(i % 50 = 0, 'warning', 'info'), 'evaluation', 'step ' || i,
+    1 + i % (SELECT count(*) FROM checkpoints), 1
 FROM n
 """
 _SPANS = """
