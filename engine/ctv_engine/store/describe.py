@@ -92,9 +92,9 @@ def _view(
     first, _, rest = "\n".join(lines).partition("\n\n")
     said: dict[str, _Said] = {}
     for entry in re.split(r"\n(?! )", rest):
-        found = _VIEW_COLUMNS.fullmatch(entry)
-        for column in found[1].split(", ") if found else ():
-            said[column] = _Said(" ".join(found[3].split()), found[2] or "") if found else _Said()
+        if found := _VIEW_COLUMNS.fullmatch(entry):
+            one = _Said(" ".join(found[3].split()), found[2] or "")
+            said |= dict.fromkeys(found[1].split(", "), one)
     columns = []
     for row in _pragma(connection, "table_xinfo", name):
         one = said.pop(row[1], _Said())
