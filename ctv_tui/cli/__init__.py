@@ -30,6 +30,8 @@ COMMANDS = {
     "gold": "Take a gold standard from elsewhere.",
     "judge": "Score the answers of a finished run that wait for a judge.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
+    "query": "Ask a database, by the name of a query or in SQL.",
+    "export": "Write a database's tables and views as Parquet or CSV.",
     "serve": "Show the dashboard in a browser.",
     "status": "Say what the engine of a database is doing.",
     "pause": "Let the engine free its GPUs and wait.",
