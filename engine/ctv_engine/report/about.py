@@ -10,6 +10,9 @@ from ctv_engine.report.blocks import Block, Cell, Grid, Section
 from ctv_engine.report.snapshot import Asked, Snapshot
 from ctv_engine.report.wording import counted, instant, visible
 
+DEAD_AFTER_S = 15.0
+"""An engine that has not written its heartbeat for so long is dead, whatever it said last."""
+
 
 class NoRunError(ValueError):
     """There is nothing to report; the text says why and what to do."""
@@ -39,9 +42,8 @@ class Run:
         """Versions of what the run was made with."""
         return object_of(self.row["versions_json"])
 
-    @property
-    def state(self) -> str:
-        """Whether the run goes on, in words."""
+    def state(self, as_of: float) -> str:
+        """Return whether the run goes on, in words."""
         engine = self.engine
         if self.row["finished_at"] is not None:
             return f"finished {instant(self.row['finished_at'])}"
@@ -49,10 +51,9 @@ class Run:
             return "not finished"
         if engine["state"] == "stopped":
             return f"not finished; its engine stopped {instant(engine['heartbeat_at'])}"
-        return (
-            f"still being written: engine {visible(engine['state'])}, last heartbeat"
-            f" {instant(engine['heartbeat_at'])}"
-        )
+        if as_of - engine["heartbeat_at"] > DEAD_AFTER_S:
+            return f"not finished; its engine is silent since {instant(engine['heartbeat_at'])}"
+        return f"still being written: its engine is {visible(engine['state'])}"
 
 
 def object_of(text: str) -> dict[str, Any]:
@@ -121,14 +122,14 @@ def read_about(snapshot: Snapshot, run_id: int) -> About:
     return About(suites, workers)
 
 
-def about(run: Run, found: About, others: int) -> Section:
+def about(run: Run, found: About, others: int, as_of: float) -> Section:
     """Return what a reader needs to make the run again."""
     row = run.row
     facts: list[tuple[str, str]] = [
         ("run", f"{run.name} (id {run.run_id}; {counted(others, 'other run')} in this file)"),
         ("checkpoints", visible(row["checkpoint_dir"])),
         ("started", f"{instant(row['started_at'])} on {visible(row['host'])}"),
-        ("state", run.state),
+        ("state", run.state(as_of)),
         ("suite digest", visible(row["suite_digest"])),
         ("gold digest", visible(row["gold_digest"]) if row["gold_digest"] else "no gold suite"),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from ctv_engine.report.snapshot import Asked
@@ -29,8 +29,10 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table. ``folded`` hides it until it is asked for; ``computed`` says what was done with the
-    rows of the queries beyond showing them.
+    """A table.
+
+    ``folded`` hides it until it is asked for; ``computed`` says what was done with the rows of the
+    queries beyond showing them.
     """
 
     caption: str
@@ -58,11 +60,24 @@ Block = Sentence | Grid | Picture
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """What a reader wants first: a few words, the number, small print."""
+
+    what: str
+    value: str
+    small: str = ""
+    look: Look = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page; ``anchor`` names it in the address."""
+    """A part of the page; ``anchor`` names it in the address.
+
+    ``summary`` are the lines of the short text version, ``facts`` stand on top of the page.
+    """
 
     anchor: str
     title: str
     blocks: tuple[Block, ...]
-    summary: tuple[str, ...] = field(default=())
-    """Lines of the short text version."""
+    summary: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()

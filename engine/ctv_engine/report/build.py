@@ -53,11 +53,11 @@ def report_of(path: Path, run: str | None = None) -> Page:
         timeline(times),
         letters(told),
         health(wrong),
-        about(chosen, made_of, len(runs) - 1),
+        about(chosen, made_of, len(runs) - 1, as_of),
     )
     modes = ", ".join(f"{len(scores.complete(mode))} {mode}" for mode in scores.modes)
     lines = (
-        f"as of {instant(as_of)}; run {chosen.state}",
+        f"as of {instant(as_of)}; run {chosen.state(as_of)}",
         f"complete evaluations: {modes}; {counted(len(scores.datasets), 'dataset')}",
         f"database {visible(path.resolve())}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ctv_engine.report.blocks import Block, Cell, Grid, Picture, Section, Sentence
+from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, Sentence
 from ctv_engine.report.drawing import (
     COLOURS,
     DIM,
@@ -102,8 +102,29 @@ def correlation(scores: Scores, tracked: Tracked) -> Section:
     if scores.of("gold") or tracked.whole.rows or "gold" in scores.modes:
         blocks += [_picture(scores, tracked), _table(scores, tracked)]
     return Section(
-        "correlation", "Does it track gold?", tuple(blocks), tuple(text for text, _ in sentences)
+        "correlation",
+        "Does it track gold?",
+        tuple(blocks),
+        tuple(text for text, _ in sentences),
+        _facts(scores, tracked),
     )
+
+
+def _facts(scores: Scores, tracked: Tracked) -> tuple[Fact, ...]:
+    rows = {(row["scope"], row["proxy"], row["method"]): row for row in tracked.whole.dicts()}
+    facts = []
+    for proxy in PROXIES:
+        one = standing(scores, proxy)
+        if one is None or not one.agreement.pairs:
+            continue
+        small = "checkpoint pairs ordered as gold orders them"
+        row = rows.get((MACRO, proxy, "pearson"))
+        if row is not None and row["r"] is not None:
+            small += f"; r {signed(row['r'])} {interval(row['low'], row['high'])}"
+        small += f", n={one.n}" + (": too few for a verdict" if one.n < FEW else "")
+        value = f"{one.agreement.agreeing} of {one.agreement.pairs}"
+        facts.append(Fact(f"{proxy} against gold", value, small, proxy))
+    return tuple(facts)
 
 
 def verdict(scores: Scores, tracked: Tracked) -> list[tuple[str, Any]]:
@@ -137,7 +158,9 @@ def verdict(scores: Scores, tracked: Tracked) -> list[tuple[str, Any]]:
         text = f"{one.proxy} {signed(row['r'])}{' ' if ends else ''}{ends} n={row['n']}"
         coefficients.append(text + (f" ({visible(row['reason'])})" if row["reason"] else ""))
     if coefficients:
-        sentences.append((f"r with gold over the whole run: {'; '.join(coefficients)}", ""))
+        sentences.append(
+            (f"correlation with gold over the whole run, r of {'; '.join(coefficients)}", "")
+        )
     else:
         sentences.append(("the engine has written no coefficients for this run", "dim"))
     fewest = min(one.n for one in found)
@@ -208,14 +231,12 @@ def _draw_rolling(axes: Any, rolling: Sequence[dict[str, Any]]) -> None:
     axes.set_ylim(-1.05, 1.05)
     axes.set_xlabel(f"step; hollow where n < {FEW}")
     axes.set_title(f"Rolling r with gold, last {told[-1]['window']} checkpoints, 95 % interval")
-    axes.legend(loc="lower right", ncols=2)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.06), ncols=2)
     sizes = {row["step"]: row["n"] for row in told}
     every = -(-len(sizes) // 12)
-    for step in sorted(sizes)[::-1][::every]:
-        axes.text(step, -1.0, f"{sizes[step]}", ha="center", va="bottom", fontsize=7, color=DIM)
-    axes.text(
-        0.0, 0.025, "n ", ha="right", va="bottom", fontsize=7, color=DIM, transform=axes.transAxes
-    )
+    for place, step in enumerate(sorted(sizes)[::-1][::every]):
+        text = f"{'' if place else 'n='}{sizes[step]}"
+        axes.text(step, -1.0, text, ha="center", va="bottom", fontsize=7, color=DIM)
 
 
 def _draw_scatter(axes: Any, scores: Scores) -> None:

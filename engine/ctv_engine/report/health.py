@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from ctv_engine.report.blocks import Block, Cell, Grid, Picture, Section, Sentence
+from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, Sentence
 from ctv_engine.report.drawing import COLOURS, INK, rendered, sheet, styled
 from ctv_engine.report.snapshot import Asked, Snapshot
 from ctv_engine.report.wording import counted, instant, per_cent, visible
@@ -98,7 +98,7 @@ def health(found: Health) -> Section:
     if found.events.rows:
         blocks.append(_last_events(found))
     texts = tuple(text for text, _ in sentences)
-    return Section("health", "Health", tuple(blocks), texts)
+    return Section("health", "Health", tuple(blocks), texts, _facts(found))
 
 
 def _sums(found: Health) -> dict[str, dict[str, int]]:
@@ -107,6 +107,16 @@ def _sums(found: Health) -> dict[str, dict[str, int]]:
         for name in ("answered", "failed", "unscored", "capped", "repeating", "empty"):
             sums[row["mode"]][name] += row[name] or 0
     return sums
+
+
+def _facts(found: Health) -> tuple[Fact, ...]:
+    sums = _sums(found)
+    total = sum(own["answered"] for own in sums.values())
+    bad = sum(own["failed"] + own["unscored"] for own in sums.values())
+    if not total:
+        return ()
+    look: Any = "warning" if bad else ""
+    return (Fact("failed or unscored", f"{bad:,} of {total:,}", "answers of all modes", look),)
 
 
 def _sentences(found: Health) -> list[tuple[str, Any]]:

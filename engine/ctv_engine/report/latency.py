@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ctv_engine.report.blocks import Block, Cell, Grid, Picture, Section, Sentence
+from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, Sentence
 from ctv_engine.report.drawing import DECODE, INK, PAPER, PREFILL, rendered, sheet, styled
 from ctv_engine.report.looked_at import LookedAt
 from ctv_engine.report.snapshot import Asked, Snapshot
@@ -108,7 +108,22 @@ def latency(costs: Costs) -> Section:
     if costs.lengths is not None and any(row["answers"] for row in costs.lengths.dicts()):
         blocks += [Sentence(_cap_sentence(costs.lengths)), _lengths_picture(costs)]
         sentences.append(_cap_sentence(costs.lengths))
-    return Section("latency", "What does it cost?", tuple(blocks), tuple(sentences))
+    return Section(
+        "latency", "What does it cost?", tuple(blocks), tuple(sentences), _facts(costs, bars)
+    )
+
+
+def _facts(costs: Costs, bars: dict[str, dict[str, Bar]]) -> tuple[Fact, ...]:
+    assert costs.at is not None
+    closed, opened = _overall(bars, "closed"), _overall(bars, "open")
+    saving = _saving(closed, opened)
+    if closed is None or opened is None or not saving:
+        return ()
+    small = (
+        f"than open, both as this engine runs them: {seconds(closed.total_s)} against"
+        f" {seconds(opened.total_s)} per item at {costs.at.name}"
+    )
+    return (Fact("an item of closed is", saving, small),)
 
 
 def _bars(asked: Asked) -> dict[str, dict[str, Bar]]:
@@ -149,8 +164,12 @@ def _savings(costs: Costs, bars: dict[str, dict[str, Bar]]) -> list[str]:
     if closed is None and opened is None:
         return [f"the items of {costs.at.name} have no recorded times"]
     parts = [
-        f"{mode} {seconds(bar.total_s)} (prefill {seconds(bar.prefill_s)}, decode"
-        f" {seconds(bar.decode_s)})"
+        f"{mode} {seconds(bar.total_s)}"
+        + (
+            f" (prefill {seconds(bar.prefill_s)}, decode {seconds(bar.decode_s)})"
+            if bar.decode_s
+            else " (prefill alone)"
+        )
         for mode, bar in (("closed", closed), ("open", opened))
         if bar is not None
     ]
@@ -201,7 +220,8 @@ def _picture(costs: Costs, bars: dict[str, dict[str, Bar]]) -> Picture:
         axes.set_ylim(len(names) - 0.5, -0.6)
         axes.set_xlim(0, longest * 1.22)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("mean device seconds per item")
+        axes.xaxis.set_major_formatter(lambda value, _: seconds(value))
+        axes.set_xlabel("mean device time per item")
         axes.set_title(f"Prefill and decode at step {costs.at.step}", color=INK)
         handles = [
             axes.barh([0], [0], color=PREFILL, label="prefill"),
@@ -239,12 +259,12 @@ def _table(costs: Costs, bars: dict[str, dict[str, Bar]]) -> Grid:
                     Cell(mode, "", "closed" if mode == "closed" else "open"),
                     Cell(f"{bar.n:,}", "", "number"),
                     Cell(seconds(bar.prefill_s), "", "number"),
-                    Cell(seconds(bar.decode_s), "", "number"),
+                    Cell(seconds(bar.decode_s or None), "", "number"),
                     Cell(seconds(bar.total_s), saving if mode == "closed" else "", "number"),
                     Cell(number(row["prompt_tokens"], 0), "", "number"),
                     Cell(
                         number(row["output_tokens"], 1),
-                        f"longest {row['output_tokens_max']}",
+                        _longest(row["output_tokens_max"]),
                         "number",
                     ),
                     Cell(per_cent(row["capped"]), "", "number"),
@@ -259,6 +279,10 @@ def _table(costs: Costs, bars: dict[str, dict[str, Bar]]) -> Grid:
         "means over the items that were answered; an item's seconds are its share of its batch",
         folded=len(rows) > 24,
     )  # fmt: skip
+
+
+def _longest(tokens: int | None) -> str:
+    return "" if tokens is None else f"longest {tokens:,}"
 
 
 def _cap_sentence(lengths: Asked) -> str:

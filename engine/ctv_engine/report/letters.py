@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ctv_engine.report.blocks import Block, Cell, Grid, Picture, Section, Sentence
+from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, Sentence
 from ctv_engine.report.drawing import CLOSED, DIM, INK, PAPER, rendered, sheet, styled
 from ctv_engine.report.snapshot import Asked, Snapshot
 from ctv_engine.report.wording import counted, number, per_cent
@@ -71,7 +71,19 @@ def letters(found: Letters) -> Section:
         blocks.append(_picture(found, by_step))
     if by_step:
         blocks.append(_table(found, by_step))
-    return Section("letters", "Letters: bias and option mass", tuple(blocks), tuple(sentences))
+    return Section(
+        "letters", "Letters: bias and option mass", tuple(blocks), tuple(sentences), _facts(by_step)
+    )
+
+
+def _facts(by_step: dict[int, LetterBias]) -> tuple[Fact, ...]:
+    if not by_step:
+        return ()
+    step, bias = max(by_step.items())
+    if bias.deviation is None:
+        return ()
+    small = f"standard deviation of recall between letters at step {step}; 0 is no preference"
+    return (Fact("letter bias", number(bias.deviation), small),)
 
 
 def _sentences(found: Letters, by_step: dict[int, LetterBias]) -> list[str]:

@@ -12,7 +12,7 @@ from ctv_engine.report.snapshot import Asked
 from ctv_engine.report.style import CSS
 
 FIGURES = "figures"
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'none'; base-uri 'none'; form-action 'none'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,12 @@ def _parts(page: Page) -> Iterator[str]:
 
 
 def _summary(sections: Sequence[Section]) -> Iterator[str]:
-    yield '<section id="summary" class="summary"><h2>In short</h2><dl>'
+    yield '<section id="summary"><h2>In short</h2><dl>'
     for section in sections:
-        if section.summary:
-            yield f'<dt><a href="#{section.anchor}">{escape(section.title)}</a></dt>'
-            yield from (f"<dd>{escape(_capital(line))}.</dd>" for line in section.summary)
+        for fact in section.facts:
+            yield f'<div><dt><a href="#{section.anchor}">{escape(fact.what)}</a></dt>'
+            yield f'<dd class="{fact.look or "plain"}">{escape(fact.value)}</dd>'
+            yield f"<dd><small>{escape(fact.small)}</small></dd></div>"
     yield "</dl></section>"
 
 
@@ -140,4 +141,5 @@ def _behind(asked: Sequence[Asked], computed: str) -> str:
         f'<pre class="sql" data-csv="{one.name}">{escape(one.sql)}</pre>'
         for one in asked
     )
-    return f'<details class="behind"><summary>Where these numbers come from</summary>{said}{shown}</details>'
+    head = "<summary>Where these numbers come from</summary>"
+    return f'<details class="behind">{head}{said}{shown}</details>'

@@ -19,13 +19,17 @@ header,main,footer{max-width:1060px;margin:0 auto;padding:0 20px}
 header{padding-top:28px}
 h1{font-size:26px;margin:0 0 6px}h2{font-size:20px;margin:0 0 10px}
 header p{margin:2px 0;color:var(--dim);overflow-wrap:anywhere}
-nav{margin:14px 0 0;padding:8px 0;border-top:1px solid var(--grid);border-bottom:1px solid var(--grid)}
-nav a{margin-right:18px}
+nav{margin:14px 0 0;padding:8px 0;border:solid var(--grid);border-width:1px 0}
+nav a{margin-right:18px;white-space:nowrap}
 a{color:var(--closed)}
 section{margin:34px 0}
-.summary{background:var(--panel);border:1px solid var(--grid);border-radius:6px;padding:16px 20px;
-margin:22px 0}
-dt{font-weight:600;margin-top:8px}dd{margin:2px 0 2px 18px}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(235px,1fr));gap:12px;margin:0}
+dl>div{background:var(--panel);border:1px solid var(--grid);border-radius:6px;padding:10px 14px}
+dt a{color:var(--dim);text-decoration:none;font-size:13px}
+dd{margin:0}dd:nth-child(2){font-size:21px;font-weight:600;line-height:1.35}
+dd small{font-size:12.5px;line-height:1.35;display:block}
+dd.closed,td.closed{color:var(--closed)}dd.open,td.open{color:var(--open)}
+dd.gold,td.gold{color:var(--gold)}dd.warning{color:var(--warning)}
 p.warning,td.warning{color:var(--warning);font-weight:600}
 p.dim,td.dim,small,figcaption,caption{color:var(--dim)}
 section>p{margin:4px 0}
@@ -37,10 +41,9 @@ figcaption{font-size:13px;margin-top:4px}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:4px 0;color:var(--ink)}
 th,td{text-align:left;vertical-align:top;padding:4px 10px 4px 0;border-bottom:1px solid var(--grid);
-overflow-wrap:anywhere}
+overflow-wrap:break-word;max-width:560px}
 thead th{white-space:nowrap;border-bottom:2px solid var(--dim)}
 tbody th{font-weight:400}
-td.closed{color:var(--closed)}td.open{color:var(--open)}td.gold{color:var(--gold)}
 td small,th small{display:block;font-size:12px;line-height:1.3}
 details{margin:4px 0}
 summary{cursor:pointer;color:var(--dim);font-size:13px}

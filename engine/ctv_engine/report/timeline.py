@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ctv_engine.report.blocks import Block, Cell, Grid, Picture, Section, Sentence
+from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, Sentence
 from ctv_engine.report.drawing import (
     DECODE,
     INK,
@@ -59,7 +59,8 @@ def read_times(snapshot: Snapshot, run_id: int, at: LookedAt | None) -> Times:
         "timeline",
         f"""
         SELECT e.mode, w.id AS worker_id, w.device, s.kind, s.batch_id, s.started_at, s.ended_at
-        FROM spans s JOIN evaluations e ON e.id = s.evaluation_id JOIN workers w ON w.id = s.worker_id
+        FROM spans s JOIN evaluations e ON e.id = s.evaluation_id
+        JOIN workers w ON w.id = s.worker_id
         WHERE s.evaluation_id IN ({at.ids}) ORDER BY w.id, s.started_at
         """,
     )
@@ -157,7 +158,27 @@ def timeline(times: Times) -> Section:
         else:
             sentences.insert(0, f"no spans were recorded at {times.at.name}: no time line")
     shown = [Sentence(text) for text in sentences]
-    return Section("timeline", "Who waited for whom?", (*shown, *blocks), tuple(sentences))
+    return Section(
+        "timeline",
+        "Who waited for whom?",
+        (*shown, *blocks),
+        tuple(sentences),
+        _facts(times),
+    )
+
+
+def _facts(times: Times) -> tuple[Fact, ...]:
+    rows = [row for row in times.every.dicts() if row["idle_fraction"] is not None]
+    said = [
+        (mode, math.fsum(own) / len(own))
+        for mode in ("closed", "open")
+        if (own := [row["idle_fraction"] for row in rows if row["mode"] == mode])
+    ]
+    if not said:
+        return ()
+    value = " / ".join(per_cent(share) for _, share in said)
+    modes = " and ".join(mode for mode, _ in said)
+    return (Fact("workers waited", value, f"of the time of {modes}, mean of all evaluations"),)
 
 
 def _of_parts(at: LookedAt, parts: Sequence[Part]) -> list[str]:

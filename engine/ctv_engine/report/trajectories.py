@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ctv_engine.report.blocks import Block, Cell, Grid, Picture, Section, Sentence
+from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, Sentence
 from ctv_engine.report.drawing import (
     COLOURS,
     DIM,
@@ -61,7 +61,21 @@ def trajectories(scores: Scores) -> Section:
     blocks.append(_macro_picture(scores))
     blocks += _dataset_pictures(scores)
     blocks += [_latest(scores), _numbers(scores)]
-    return Section("trajectories", "Trajectories", tuple(blocks), tuple(_sentences(scores)))
+    return Section(
+        "trajectories", "Trajectories", tuple(blocks), tuple(_sentences(scores)), _facts(scores)
+    )
+
+
+def _facts(scores: Scores) -> tuple[Fact, ...]:
+    facts = []
+    for mode in MODES:
+        top = best(scores.complete(mode))
+        if top is not None:
+            ends = interval(top.low, top.high, 3).replace("+", "")
+            tied = f"{len(top.tied)} of {top.of} may be the best"
+            small = f"{number(top.value)} {ends}; {tied}"
+            facts.append(Fact(f"best checkpoint by {mode}", f"step {top.step}", small, mode))
+    return tuple(facts)
 
 
 def _sentences(scores: Scores) -> list[str]:
@@ -116,7 +130,7 @@ def _macro_picture(scores: Scores) -> Picture:
                     linestyle=LINES[mode], marker=MARKERS[mode], markersize=3, linewidth=1.4,
                 )  # fmt: skip
             strip.axhline(0.0, color=DIM, linewidth=0.8)
-            strip.set_ylabel("less gold")
+            strip.set_ylabel("minus gold")
             strip.set_xlabel("step")
             axes.tick_params(labelbottom=False)
         else:
@@ -129,7 +143,7 @@ def _macro_picture(scores: Scores) -> Picture:
         svg,
         png,
         (scores.asked,),
-        "rows of the dataset macro as they are; the strip below is closed and open less gold of"
+        "rows of the dataset macro as they are; the strip below is closed and open minus gold of"
         " the same step"
         if has_strip
         else "rows of the dataset macro as they are",
@@ -187,6 +201,10 @@ def _dataset_pictures(scores: Scores) -> list[Picture]:
     return pictures
 
 
+_ORDER = "COGc"
+"""Series in a legend, by the first letter of their label."""
+
+
 def _panel(axes: Axes, scores: Scores, dataset: str, *, labelled: bool) -> None:
     shown: list[Point] = []
     soft = scores.gold_prob.get(dataset, ())
@@ -207,7 +225,11 @@ def _panel(axes: Axes, scores: Scores, dataset: str, *, labelled: bool) -> None:
         return
     axes.set_ylim(*score_limits(_extent(shown)))
     if labelled:
-        axes.legend(loc="best", handlelength=3.2)
+        handles, labels = axes.get_legend_handles_labels()
+        order = sorted(range(len(labels)), key=lambda n: _ORDER.find(labels[n][0]))
+        axes.legend(
+            [handles[n] for n in order], [labels[n] for n in order], loc="best", handlelength=3.2
+        )
 
 
 def _line(axes: Axes, mode: Mode, points: Sequence[Point]) -> None:
