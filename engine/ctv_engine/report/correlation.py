@@ -122,7 +122,7 @@ def _facts(scores: Scores, tracked: Tracked) -> tuple[Fact, ...]:
         if row is not None and row["r"] is not None:
             small += f"; r {signed(row['r'])} {interval(row['low'], row['high'])}"
         small += f", n={one.n}" + (": too few for a verdict" if one.n < FEW else "")
-        value = f"{one.agreement.agreeing} of {one.agreement.pairs}"
+        value = f"{one.agreement.agreeing:,} of {one.agreement.pairs:,}"
         facts.append(Fact(f"{proxy} against gold", value, small, proxy))
     return tuple(facts)
 
@@ -138,7 +138,7 @@ def verdict(scores: Scores, tracked: Tracked) -> list[tuple[str, Any]]:
     counted_pairs = [one for one in found if one.agreement.pairs]
     if counted_pairs:
         first, *rest = [
-            (one, f"{one.agreement.agreeing} of {one.agreement.pairs}") for one in counted_pairs
+            (one, f"{one.agreement.agreeing:,} of {one.agreement.pairs:,}") for one in counted_pairs
         ]
         text = f"{first[0].proxy} orders {first[1]} checkpoint pairs as gold does" + verdict_words(
             first[0].agreement.share
@@ -321,7 +321,7 @@ def _counted(scores: Scores, proxy: Mode, dataset: str) -> list[Cell]:
     else:
         few = ", few" if one.n < FEW else ""
         ends = f"[{per_cent(one.ends[0])}, {per_cent(one.ends[1])}] " if one.ends else ""
-        pairs = f"{one.agreement.agreeing} of {one.agreement.pairs}"
+        pairs = f"{one.agreement.agreeing:,} of {one.agreement.pairs:,}"
         decisions = Cell(
             per_cent(one.agreement.share),
             f"{ends}{pairs}, n={one.n}{few}",

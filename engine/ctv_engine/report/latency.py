@@ -227,7 +227,7 @@ def _picture(costs: Costs, bars: dict[str, dict[str, Bar]]) -> Picture:
             axes.barh([0], [0], color=PREFILL, label="prefill"),
             axes.barh([0], [0], color=DECODE, hatch="\\\\\\", edgecolor=PAPER, label="decode"),
         ]
-        axes.legend(handles=handles, loc="lower right")
+        figure.legend(handles=handles, loc="outside upper right", ncols=2)
         svg, png = rendered(figure)
     more = f"; the {SHOWN} that take longest of {len(bars)}" if len(bars) > SHOWN else ""
     return Picture(
@@ -297,6 +297,13 @@ def _cap_sentence(lengths: Asked) -> str:
     )
 
 
+def _bin(low: int, high: int) -> str:
+    """Return a bin's name; those from 1,025 on in units of 1,024."""
+    if low == high:
+        return str(low)
+    return f"{low}–{high}" if low <= 1024 else f"{low // 1024}k–{high // 1024}k"
+
+
 def _lengths_picture(costs: Costs) -> Picture:
     assert costs.lengths is not None and costs.at is not None
     rows = costs.lengths.dicts()
@@ -310,9 +317,10 @@ def _lengths_picture(costs: Costs) -> Picture:
         free = [(row["answers"] - row["at_the_cap"]) / answers for row in rows]
         capped = [row["at_the_cap"] / answers for row in rows]
         axes.bar(places, free, 0.82, color=DECODE, label="ended by itself")
+        cut = [place for place in places if capped[place]]
         axes.bar(
-            places, capped, 0.82, bottom=free, color=PAPER, hatch="////", edgecolor=INK,
-            linewidth=0.8, label="cut at the limit",
+            cut, [capped[place] for place in cut], 0.82, bottom=[free[place] for place in cut],
+            color=PAPER, hatch="////", edgecolor=INK, linewidth=0.8, label="cut at the limit",
         )  # fmt: skip
         for place, row, low, high in zip(places, rows, free, capped, strict=True):
             if row["answers"]:
@@ -321,7 +329,7 @@ def _lengths_picture(costs: Costs) -> Picture:
                 )
         axes.set_xticks(
             places,
-            [str(r["low"]) if r["low"] == r["high"] else f"{r['low']}–{r['high']}" for r in rows],
+            [_bin(row["low"], row["high"]) for row in rows],
         )
         axes.set_ylim(0, 1.12 * max(a + b for a, b in zip(free, capped, strict=True)))
         axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")

@@ -102,7 +102,7 @@ def _sentences(found: Letters, by_step: dict[int, LetterBias]) -> list[str]:
         else:
             said.append(f"letter bias at step {step}: only one letter is ever the key")
     else:
-        said.append("no complete closed evaluation: nothing is known about letters")
+        said.append("no complete closed evaluation has an answer that is a letter")
     if found.mass.rows:
         row = found.mass.dicts()[-1]
         said.append(
@@ -121,7 +121,13 @@ def _picture(found: Letters, by_step: dict[int, LetterBias]) -> Picture:
         if by_step:
             step, bias = max(by_step.items())
             known = [one for one in bias.letters if one.recall is not None]
-            left.bar(range(len(known)), [one.recall or 0.0 for one in known], 0.7, color=CLOSED)
+            left.bar(
+                range(len(known)),
+                [one.recall or 0.0 for one in known],
+                0.7,
+                color=CLOSED,
+                alpha=0.5,
+            )
             total = sum(one.chosen for one in bias.letters) or 1
             left.plot(
                 range(len(known)), [one.chosen / total for one in known], linestyle="none",
