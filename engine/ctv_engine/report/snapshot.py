@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctv_engine.report.wording import visible
 from ctv_engine.store.reader import open_read_only
 
 
@@ -30,24 +31,29 @@ class Asked:
 class Snapshot:
     """One read transaction: whatever the engine writes meanwhile, all numbers are of one instant.
 
-    ``as_of`` is that instant, in epoch seconds.
+    ``as_of`` is that instant, in epoch seconds. Where several databases are read, ``label`` tells
+    them apart: it stands before the names of the queries and in their first line.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, label: str = "") -> None:
         self._connection = connection
+        self._label = label
         self.path = path
         self.as_of = time.time()
 
     def ask(self, name: str, sql: str) -> Asked:
         """Run a query that holds all of its values, so that it can be printed and run again."""
         text = _dedented(sql)
+        if self._label:
+            name = f"{self._label.lower()}-{name}"
+            text = f"-- {self._label}: {visible(self.path.resolve())}\n{text}"
         cursor = self._connection.execute(text)
         columns = tuple(column[0] for column in cursor.description)
         return Asked(name, text, columns, tuple(tuple(row) for row in cursor))
 
 
 @contextmanager
-def snapshot_of(path: Path) -> Iterator[Snapshot]:
+def snapshot_of(path: Path, label: str = "") -> Iterator[Snapshot]:
     """Open a database to read it as it is now.
 
     Raises:
@@ -57,7 +63,7 @@ def snapshot_of(path: Path) -> Iterator[Snapshot]:
     try:
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM runs").fetchone()
-        yield Snapshot(connection, path)
+        yield Snapshot(connection, path, label)
     finally:
         connection.close()
 

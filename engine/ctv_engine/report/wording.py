@@ -108,11 +108,6 @@ def steps_in_words(steps: list[int]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def listed(rows: list[tuple[str, str]]) -> str:
-    """Return ``closed 0.4 s, open 1.2 s`` of name and value."""
-    return ", ".join(f"{name} {value}" for name, value in rows)
-
-
 def verdict_words(share: float | None) -> str:
     """Return a share in brackets, or nothing."""
     return "" if share is None else f" ({per_cent(share)})"
