@@ -50,7 +50,7 @@ ROLES = {
 }  # fmt: skip
 """The colours that a page has a variable for, so that it can be read on dark ground too."""
 
-_STYLE = {
+_STYLE: Any = {
     "axes.edgecolor": DIM,
     "axes.facecolor": PAPER,
     "axes.grid": True,

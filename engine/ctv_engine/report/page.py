@@ -96,7 +96,8 @@ def _block(block: Block) -> Iterator[str]:
         yield f'<p class="{block.look or "plain"}">{escape(_capital(block.text))}.</p>'
     elif isinstance(block, Picture):
         title = escape(block.title)
-        yield f'<figure id="{block.name}">{inline(block.svg, block.name, escape(block.alt))}'
+        name = f"figure-{block.name}"
+        yield f'<figure id="{name}">{inline(block.svg, name, escape(block.alt))}'
         yield f"<figcaption>{title}. Files: <code>{FIGURES}/{block.name}.svg</code>, "
         yield f"<code>.png</code></figcaption>{_behind(block.asked, block.computed)}</figure>"
     elif block.folded:

@@ -256,7 +256,7 @@ def _line(axes: Axes, mode: Mode, points: Sequence[Point]) -> None:
         )  # fmt: skip
         style |= {"linestyle": LINES[mode], "linewidth": 1.8, "zorder": 3}
     whole = [n for n, p in enumerate(points) if p.complete]
-    marks = {"marker": MARKERS[mode], "markersize": 4.5 if gold else 3.6, "markevery": whole}
+    marks: dict[str, Any] = {"marker": MARKERS[mode], "markersize": 4.5 if gold else 3.6, "markevery": whole}
     axes.plot(steps, [p.value for p in points], **style, **(marks if marked or gold else {}))
     partial = [p for p in points if not p.complete]
     if partial:

@@ -171,7 +171,7 @@ def _panels(
                 _panel(axes, sides, *wanted[place])
             else:
                 axes.set_visible(False)
-        handles, labels = {}, []
+        handles: dict[str, Any] = {}
         for axes in grid.flat:
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
@@ -253,6 +253,10 @@ def _items(found: Comparison) -> Section:
     return Section("items", "On the same items", tuple(blocks), tuple(sentences))
 
 
+def _steps(steps: tuple[int, int]) -> str:
+    return str(steps[0]) if steps[0] == steps[1] else f"{steps[1]}\u00a0/\u00a0{steps[0]}"
+
+
 def _row(one: Paired) -> tuple[Cell | str, ...]:
     assert one.difference is not None and one.steps is not None
     found, told = one.difference, one.mcnemar
@@ -263,12 +267,12 @@ def _row(one: Paired) -> tuple[Cell | str, ...]:
         f"{told.only_before:,}", f"{told.only_after:,}", p_value(told.p)
     )  # fmt: skip
     return (
-        f"{one.second} − {one.first}",
+        f"{one.second}\u00a0−\u00a0{one.first}",
         Cell(one.mode, "", look),
         one.which,
-        f"{one.steps[1]} − {one.steps[0]}",
+        _steps(one.steps),
         Cell(signed(found.value, 3), ends + chance, "number"),
-        p_value(found.p),
+        p_value(found.p).replace(" ", "\u00a0"),
         f"{found.n:,}",
         *tail,
     )
