@@ -1,4 +1,4 @@
-"""A report's page as a test reads it: its tables, figures, queries and everything that points out."""
+"""A report's page as a test reads it: tables, figures, queries and whatever points out."""
 
 from __future__ import annotations
 

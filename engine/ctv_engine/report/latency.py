@@ -10,7 +10,7 @@ from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, 
 from ctv_engine.report.drawing import DECODE, INK, PAPER, PREFILL, rendered, sheet, styled
 from ctv_engine.report.looked_at import LookedAt
 from ctv_engine.report.snapshot import Asked, Snapshot
-from ctv_engine.report.wording import counted, number, per_cent, seconds, visible
+from ctv_engine.report.wording import counted, known, number, per_cent, seconds, visible
 
 SHOWN = 40
 """Bars of more datasets than these are drawn for those that take longest."""
@@ -129,8 +129,9 @@ def _facts(costs: Costs, bars: dict[str, dict[str, Bar]]) -> tuple[Fact, ...]:
 def _bars(asked: Asked) -> dict[str, dict[str, Bar]]:
     found: dict[str, dict[str, Bar]] = {}
     for row in asked.dicts():
-        if row["prefill_s"] is not None:
-            bar = Bar(row["n"], row["prefill_s"], row["decode_s"] or 0.0)
+        decode_s = row["decode_s"] or 0.0
+        if known(row["prefill_s"]) and known(decode_s):
+            bar = Bar(row["n"], row["prefill_s"], decode_s)
             found.setdefault(row["dataset"], {})[row["mode"]] = bar
     return found
 

@@ -57,7 +57,7 @@ def trajectories(scores: Scores) -> Section:
     blocks: list[Block] = [Sentence(text) for text in _sentences(scores)]
     if scores.untold:
         words = counted(scores.untold, "score")
-        blocks.append(Sentence(f"{words} without a finite number: left out.", "warning"))
+        blocks.append(Sentence(f"{words} without a finite number: left out", "warning"))
     blocks.append(_macro_picture(scores))
     blocks += _dataset_pictures(scores)
     blocks += [_latest(scores), _numbers(scores)]
@@ -256,7 +256,11 @@ def _line(axes: Axes, mode: Mode, points: Sequence[Point]) -> None:
         )  # fmt: skip
         style |= {"linestyle": LINES[mode], "linewidth": 1.8, "zorder": 3}
     whole = [n for n, p in enumerate(points) if p.complete]
-    marks: dict[str, Any] = {"marker": MARKERS[mode], "markersize": 4.5 if gold else 3.6, "markevery": whole}
+    marks: dict[str, Any] = {
+        "marker": MARKERS[mode],
+        "markersize": 4.5 if gold else 3.6,
+        "markevery": whole,
+    }
     axes.plot(steps, [p.value for p in points], **style, **(marks if marked or gold else {}))
     partial = [p for p in points if not p.complete]
     if partial:
