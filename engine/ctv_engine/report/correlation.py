@@ -216,6 +216,11 @@ def _draw_rolling(axes: Any, rolling: Sequence[dict[str, Any]]) -> None:
             [row["step"] for row in banded], [row["low"] for row in banded],
             [row["high"] for row in banded], color=COLOURS[proxy], alpha=0.14, linewidth=0,
         )  # fmt: skip
+        for end in ("low", "high"):
+            axes.plot(
+                [row["step"] for row in banded], [row[end] for row in banded],
+                color=COLOURS[proxy], linestyle=LINES[proxy], linewidth=0.7, alpha=0.7,
+            )  # fmt: skip
         axes.plot(
             steps, [row["r"] for row in own], color=COLOURS[proxy], linestyle=LINES[proxy],
             linewidth=1.8, label=f"{LETTERS[proxy]}  {proxy}",

@@ -101,6 +101,7 @@ def rendered(figure: Figure) -> tuple[str, bytes]:
     svg, png = io.StringIO(), io.BytesIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(svg, format="svg", metadata=nothing)
+    figure.set_layout_engine("none")  # the second drawing keeps the places of the first
     figure.savefig(png, format="png", dpi=_PNG_DPI, metadata={"Software": None})
     return _plain(svg.getvalue()), png.getvalue()
 
@@ -110,7 +111,13 @@ def _plain(svg: str) -> str:
     svg = re.sub(r"<!DOCTYPE.*?>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<(?:path|use)\b[^>]+>", _short, svg)
     return re.sub(r'<g id="[^"]*"', "<g", svg)
+
+
+def _short(tag: re.Match[str]) -> str:
+    """Return a tag with places to a hundredth of a point."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", tag.group()).replace(" \n", "\n")
 
 
 def inline(svg: str, name: str, title: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ctv_engine.report.blocks import Block, Cell, Fact, Grid, Picture, Section, Sentence
@@ -39,6 +39,7 @@ from ctv_engine.store.rows import MACRO, MODES, Mode
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS = 12
 COLUMNS = 3
@@ -172,7 +173,7 @@ def _dataset_pictures(scores: Scores) -> list[Picture]:
         columns = min(COLUMNS, len(chosen))
         rows = math.ceil(len(chosen) / columns)
         with styled():
-            figure = sheet(9.6, 0.35 + 2.25 * rows)
+            figure = sheet(9.6, 0.6 + 2.25 * rows)
             grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
             for place, axes in enumerate(grid.flat):
                 if place >= len(chosen):
@@ -183,6 +184,7 @@ def _dataset_pictures(scores: Scores) -> list[Picture]:
                 if place + columns >= len(chosen):
                     axes.set_xlabel("step")
                     axes.tick_params(labelbottom=True)
+            _shared_legend(figure, grid.flat[: len(chosen)])
             svg, png = rendered(figure)
         number_of = f"-{page + 1}" if pages > 1 else ""
         shown = ", ".join(visible(name, 40) for name in chosen)
@@ -195,7 +197,7 @@ def _dataset_pictures(scores: Scores) -> list[Picture]:
                 svg,
                 png,
                 (scores.asked,),
-                "rows of each dataset as they are",
+                f"rows of each dataset as they are; of gold at most {MARKED} are marked",
             )
         )
     return pictures
@@ -203,6 +205,19 @@ def _dataset_pictures(scores: Scores) -> list[Picture]:
 
 _ORDER = "COGc"
 """Series in a legend, by the first letter of their label."""
+
+
+def _shared_legend(figure: Figure, panels: Iterable[Axes]) -> None:
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label if label[0] == "c" else label.partition(":")[0], handle)
+    labels = sorted(handles, key=lambda label: _ORDER.find(label[0]))
+    if labels:
+        figure.legend(
+            [handles[label] for label in labels], labels, loc="outside lower center",
+            ncols=len(labels), handlelength=3.2,
+        )  # fmt: skip
 
 
 def _panel(axes: Axes, scores: Scores, dataset: str, *, labelled: bool) -> None:
@@ -240,10 +255,11 @@ def _line(axes: Axes, mode: Mode, points: Sequence[Point]) -> None:
     label = f"{LETTERS[mode]}  {WHAT[mode]}"
     style: dict[str, Any] = {"color": colour, "label": label}
     if gold:
-        errors = [p.stderr or 0.0 for p in points]
+        points = sparse(points)
+        steps = [p.step for p in points]
         axes.errorbar(
-            steps, [p.value for p in points], yerr=errors, fmt="none", ecolor=colour,
-            elinewidth=1.0, zorder=4,
+            steps, [p.value for p in points], yerr=[p.stderr or 0.0 for p in points], fmt="none",
+            ecolor=colour, elinewidth=1.0, zorder=4,
         )  # fmt: skip
         style |= {"linestyle": "none", "zorder": 5}
     else:
@@ -269,6 +285,12 @@ def _line(axes: Axes, mode: Mode, points: Sequence[Point]) -> None:
             marker=MARKERS[mode], markersize=6, markerfacecolor=PAPER, markeredgecolor=colour,
             markeredgewidth=1.4, zorder=6, label=f"{LETTERS[mode]}  not complete yet",
         )  # fmt: skip
+
+
+def sparse(points: Sequence[Point]) -> Sequence[Point]:
+    """Return at most ``MARKED`` points, evenly spread, the last one among them."""
+    every = -(-len(points) // MARKED)
+    return points[::-1][::every][::-1]
 
 
 def _extent(points: Sequence[Point]) -> list[float]:
