@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import click
@@ -74,6 +75,9 @@ def command(
             write_folder(Path(out), made, about)
     except StoreError as error:
         raise CommandError(safe(str(error)), EXIT_NO_DATABASE) from error
+    except sqlite3.Error as error:
+        where = ", ".join(map(str, paths))
+        raise CommandError(f"{safe(where)}: {safe(str(error))}", EXIT_NO_DATABASE) from error
     except (NoRunError, FolderError) as error:
         raise CommandError(safe(str(error)), EXIT_USAGE) from error
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,6 +66,9 @@ def command(db: str, out: str, run: str | None, force: bool) -> None:
         write_folder(folder, files_of(page, "report"), made_by)
     except StoreError as error:
         raise CommandError(safe(str(error)), EXIT_NO_DATABASE) from error
+    except sqlite3.Error as error:
+        where = db
+        raise CommandError(f"{safe(where)}: {safe(str(error))}", EXIT_NO_DATABASE) from error
     except (NoRunError, FolderError) as error:
         raise CommandError(safe(str(error)), EXIT_USAGE) from error
     click.echo(text_of(page))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -100,9 +101,11 @@ def rendered(figure: Figure) -> tuple[str, bytes]:
     """Return a figure as SVG and as PNG."""
     svg, png = io.StringIO(), io.BytesIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(svg, format="svg", metadata=nothing)
-    figure.set_layout_engine("none")  # the second drawing keeps the places of the first
-    figure.savefig(png, format="png", dpi=_PNG_DPI, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a name in a script that the font lacks
+        figure.savefig(svg, format="svg", metadata=nothing)
+        figure.set_layout_engine("none")  # the second drawing keeps the places of the first
+        figure.savefig(png, format="png", dpi=_PNG_DPI, metadata={"Software": None})
     return _plain(svg.getvalue()), png.getvalue()
 
 

@@ -101,12 +101,22 @@ def health(found: Health) -> Section:
     return Section("health", "Health", tuple(blocks), texts, _facts(found))
 
 
+_ENDS = ("capped", "repeating")
+"""Counted only where the reason why an answer ended is known, which closed answers have not."""
+
+
 def _sums(found: Health) -> dict[str, dict[str, int]]:
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    """Return the counts of each mode; what no row knows is not in it."""
+    sums: dict[str, dict[str, int]] = defaultdict(dict)
     for row in found.items.dicts():
-        for name in ("answered", "failed", "unscored", "capped", "repeating", "empty"):
-            sums[row["mode"]][name] += row[name] or 0
+        for name in ("answered", "failed", "unscored", "empty", *_ENDS):
+            if row[name] is not None:
+                sums[row["mode"]][name] = sums[row["mode"]].get(name, 0) + row[name]
     return sums
+
+
+def _share(own: dict[str, int], name: str) -> str:
+    return per_cent(own[name] / own["answered"] if name in own and own["answered"] else None)
 
 
 def _facts(found: Health) -> tuple[Fact, ...]:
@@ -135,9 +145,9 @@ def _sentences(found: Health) -> list[tuple[str, Any]]:
         if sums.get(mode, {}).get("answered"):
             own = sums[mode]
             said.append(
-                (f"{mode}: {per_cent(own['capped'] / own['answered'])} of the answers cut at the"
-                 f" limit, {per_cent(own['repeating'] / own['answered'])} ended for repeating"
-                 f" themselves, {per_cent(own['empty'] / own['answered'])} empty", "")
+                (f"{mode}: {_share(own, 'capped')} of the answers cut at the limit,"
+                 f" {_share(own, 'repeating')} ended for repeating themselves,"
+                 f" {_share(own, 'empty')} empty", "")
             )  # fmt: skip
     levels: dict[str, int] = defaultdict(int)
     for row in found.counted_events.dicts():
@@ -157,7 +167,7 @@ def _picture(found: Health) -> Picture:
         figure = sheet(9.6, 2.6)
         left, right = figure.subplots(1, 2)
         for mode, line in (("open", ":"), ("gold", "--")):
-            own = [row for row in rows if row["mode"] == mode]
+            own = [row for row in rows if row["mode"] == mode and row["capped"] is not None]
             if own:
                 left.plot(
                     [row["step"] for row in own], [row["capped"] / row["answered"] for row in own],
@@ -205,8 +215,10 @@ def _modes(found: Health) -> Grid:
         look: Any = mode
         cells: list[Cell | str] = [Cell(mode, "", look), Cell(f"{own['answered']:,}", "", "number")]
         for name in ("failed", "unscored", "capped", "repeating", "empty"):
-            share = per_cent(own[name] / own["answered"]) if own["answered"] else ""
-            cells.append(Cell(f"{own[name]:,}", share, "number"))
+            if name in own:
+                cells.append(Cell(f"{own[name]:,}", _share(own, name), "number"))
+            else:
+                cells.append(Cell("–", "", "dim"))
         rows.append(tuple(cells))
     return Grid(
         "Items of all checkpoints",

@@ -51,7 +51,7 @@ WITH RECURSIVE bins(low, high) AS (
     WHERE high < (SELECT max(output_tokens) FROM predictions WHERE evaluation_id = {evaluation})
 )
 SELECT low, high, count(p.id) AS answers,
-       coalesce(sum(p.finish_reason = 'length'), 0) AS at_the_cap,
+       sum(p.finish_reason = 'length') AS at_the_cap,
        max(p.output_tokens) AS longest
 FROM bins LEFT JOIN predictions p ON p.evaluation_id = {evaluation} AND p.status = 'ok'
      AND p.output_tokens BETWEEN low AND high
@@ -288,13 +288,16 @@ def _longest(tokens: int | None) -> str:
 
 def _cap_sentence(lengths: Asked) -> str:
     rows = lengths.dicts()
-    answers, capped = sum(row["answers"] for row in rows), sum(row["at_the_cap"] for row in rows)
+    answers = sum(row["answers"] for row in rows)
+    known_ends = [row["at_the_cap"] for row in rows if row["at_the_cap"] is not None]
     longest = max((row["longest"] for row in rows if row["longest"] is not None), default=None)
     if longest is None:
         return "no open answer has a recorded length"
+    if not known_ends:
+        return f"the longest of {counted(answers, 'open answer')} has {counted(longest, 'token')}"
     return (
-        f"{per_cent(capped / answers)} of {counted(answers, 'open answer')} hit the limit on their"
-        f" length; the longest has {counted(longest, 'token')}"
+        f"{per_cent(sum(known_ends) / answers)} of {counted(answers, 'open answer')} hit the limit"
+        f" on their length; the longest has {counted(longest, 'token')}"
     )
 
 
@@ -315,8 +318,8 @@ def _lengths_picture(costs: Costs) -> Picture:
         figure = sheet(9.6, 2.9)
         axes = figure.subplots()
         places = range(len(rows))
-        free = [(row["answers"] - row["at_the_cap"]) / answers for row in rows]
-        capped = [row["at_the_cap"] / answers for row in rows]
+        capped = [(row["at_the_cap"] or 0) / answers for row in rows]
+        free = [row["answers"] / answers - share for row, share in zip(rows, capped, strict=True)]
         axes.bar(places, free, 0.82, color=DECODE, label="ended by itself")
         cut = [place for place in places if capped[place]]
         axes.bar(

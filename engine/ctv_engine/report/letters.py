@@ -165,7 +165,8 @@ def _picture(found: Letters, by_step: dict[int, LetterBias]) -> Picture:
         right.axhline(1.0, color=DIM, linewidth=0.6)
         right.set_xlabel("step")
         right.set_title("Over training")
-        right.legend(loc="upper left", ncols=2)
+        if mass or spread:
+            right.legend(loc="upper left", ncols=2)
         svg, png = rendered(figure)
     return Picture(
         "letters",

@@ -206,7 +206,63 @@ def test_reasons_letters_and_items_that_failed(tmp_path: Path) -> None:
     assert letters[3] == "0.250"  # population deviation of 1/2 and 1
     assert any(t.startswith("25 % of 4 open answers hit the limit") for t in page.sentences)
     counted = (tmp_path / "out" / "figures" / "output-lengths.csv").read_text().splitlines()
-    assert counted[1:] == ["0,0,0,0,", "1,1,1,0,1", "2,2,1,1,2", "3,4,1,0,4", "5,8,1,0,8"]
+    assert counted[1:] == ["0,0,0,,", "1,1,1,0,1", "2,2,1,1,2", "3,4,1,0,4", "5,8,1,0,8"]
+
+
+def test_what_closed_saves_against_one_item_at_a_time(tmp_path: Path) -> None:
+    """One second an item against eight and, in the engine's own open mode, against two."""
+    writer = Writer(tmp_path / "x.db")
+    ids = writer.add_suite(
+        "s", [DatasetRow("d", "anls", 1)], [ItemRow("d", "k", "q", "[]", 0, "[]", "i", "p")]
+    )
+    runs: tuple[tuple[str, str, dict[Mode, float]], ...] = (
+        ("baseline", '{"batch_size": 1, "pairing": false}', {"open": 8.0}),
+        ("run", "{}", {"closed": 1.0, "open": 2.0}),
+    )
+    for name, config, costs in runs:
+        run_id = writer.open_run(
+            name=name, checkpoint_dir=f"/{name}", suite_digest="s", gold_digest=None,
+            config_json=config, versions_json="{}", host="h",
+        )  # fmt: skip
+        worker = writer.add_worker(run_id, "h", "cpu")
+        checkpoint = writer.add_checkpoint(run_id, 5, f"/{name}/5", 1.0)
+        writer.set_checkpoint(checkpoint, "done", digest="the same weights")
+        for mode, seconds in costs.items():
+            evaluation = writer.add_evaluation(checkpoint, mode, "queue", 1)
+            row = PredictionRow(
+                evaluation, ids["d", "k"], 0, worker, 0, 1, "ok", answer="A", correct=1,
+                score=1.0, prefill_s=1.0, decode_s=seconds - 1 or None,
+            )  # fmt: skip
+            writer.add_results([row], [])
+            writer.refresh_scores(evaluation)
+            writer.finish_evaluation(evaluation, "done")
+    writer.close()
+    page = page_of(tmp_path / "x.db", tmp_path / "out")
+    assert page.facts["an item of closed is"][0] == "50 % cheaper"
+    ends = [row[4] for row in page.table("Items of all checkpoints").rows]
+    assert ends == ["–", "–"]  # why the answers ended was not stored
+    assert "Closed is 88 % cheaper than open one item at a time (run baseline on h, step 5)." in (
+        page.sentences
+    )
+
+
+def test_a_name_in_a_script_that_the_font_lacks(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    db = scored_run(tmp_path / "cjk.db", {"closed": {"数学": [0.5], "macro": [0.5]}})
+    page_of(db, tmp_path / "out")
+    assert "数学" in (tmp_path / "out" / "figures" / "trajectories.svg").read_text()
+    assert not recwarn.list
+
+
+def test_a_broken_file_is_one_clear_line(tmp_path: Path) -> None:
+    db = scored_run(tmp_path / "broken.db", {"closed": {"d": [0.5], "macro": [0.5]}})
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("DROP VIEW trajectory")
+    done = run_report(db, tmp_path / "out")
+    assert done.exit_code == 3
+    assert done.output == f"Error: {db}: no such table: trajectory\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_more_datasets_than_a_figure_holds(tmp_path: Path) -> None:
