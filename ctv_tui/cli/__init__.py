@@ -25,7 +25,7 @@ COMMANDS = {
     "eval": "Score checkpoints once and print a table.",
     "demo": "Train a tiny VLM here and watch it being validated.",
     "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
-    "report": "Write a page and figures of a run for people who were not watching.",
+    "report": "Write a page and figures of a run.",
     "compare": "Compare runs: settings, scores, costs, and the same items.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
     "serve": "Show the dashboard in a browser.",

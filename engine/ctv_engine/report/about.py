@@ -26,6 +26,8 @@ class Run:
     run_id: int
     row: dict[str, Any]
     engine: dict[str, Any] | None
+    others: tuple[Asked, ...]
+    """The queries that tell the file's runs and what its engine does."""
 
     @property
     def name(self) -> str:
@@ -72,13 +74,13 @@ def read_runs(snapshot: Snapshot) -> list[Run]:
         NoRunError: there is none.
     """
     engine = snapshot.ask("engine", "SELECT run_id, state, heartbeat_at, version FROM engine")
-    ids = snapshot.ask("runs", "SELECT id FROM runs ORDER BY id").rows
-    if not ids:
+    ids = snapshot.ask("runs", "SELECT id, name FROM runs ORDER BY id")
+    if not ids.rows:
         raise NoRunError(
             f"{snapshot.path}: no run in it yet; start one with `ctv-tui watch` or `ctv-tui eval`"
         )
     runs = []
-    for (run_id,) in ids:
+    for run_id, _ in ids.rows:
         asked = snapshot.ask(
             "run",
             f"""
@@ -88,7 +90,7 @@ def read_runs(snapshot: Snapshot) -> list[Run]:
             """,
         )
         told = engine.dicts()
-        runs.append(Run(asked, run_id, asked.dicts()[0], told[0] if told else None))
+        runs.append(Run(asked, run_id, asked.dicts()[0], told[0] if told else None, (ids, engine)))
     return runs
 
 
@@ -134,9 +136,9 @@ def about(run: Run, found: About, others: int, as_of: float) -> Section:
         ("gold digest", visible(row["gold_digest"]) if row["gold_digest"] else "no gold suite"),
     ]
     blocks: list[Block] = [
-        _pairs("The run", facts, run.asked),
-        _pairs("Settings", _told(run.settings), run.asked, "column config_json"),
-        _pairs("Versions", _told(run.versions), run.asked, "column versions_json"),
+        _pairs("The run", facts, (run.asked, *run.others)),
+        _pairs("Settings", _told(run.settings), (run.asked,), "column config_json"),
+        _pairs("Versions", _told(run.versions), (run.asked,), "column versions_json"),
         _suites(found),
         _workers(found),
     ]
@@ -150,9 +152,11 @@ def _told(values: dict[str, Any]) -> list[tuple[str, str]]:
     ] or [("–", "nothing that can be read")]
 
 
-def _pairs(caption: str, facts: list[tuple[str, str]], asked: Asked, computed: str = "") -> Grid:
+def _pairs(
+    caption: str, facts: list[tuple[str, str]], asked: tuple[Asked, ...], computed: str = ""
+) -> Grid:
     rows = tuple((name, Cell(value)) for name, value in facts)
-    return Grid(caption, ("what", "value"), rows, (asked,), computed)
+    return Grid(caption, ("what", "value"), rows, asked, computed)
 
 
 def _suites(found: About) -> Grid:

@@ -238,7 +238,7 @@ def _picture(costs: Costs, bars: dict[str, dict[str, Bar]]) -> Picture:
         " numbers are in the table below.",
         svg,
         png,
-        (costs.bars,),
+        (costs.at.asked, costs.bars),
         "saving of a dataset: 1 − (prefill + decode of closed) / (prefill + decode of open)",
     )
 
@@ -276,7 +276,7 @@ def _table(costs: Costs, bars: dict[str, dict[str, Bar]]) -> Grid:
         ("dataset", "mode", "items", "prefill", "decode", "together", "prompt tokens",
          "tokens written", "at the cap"),
         tuple(rows),
-        (costs.bars, costs.baseline),
+        (costs.at.asked, costs.bars, costs.baseline),
         "means over the items that were answered; an item's seconds are its share of its batch",
         folded=len(rows) > 24,
     )  # fmt: skip
@@ -349,6 +349,6 @@ def _lengths_picture(costs: Costs) -> Picture:
         f"Bar chart over bins that double in width. {_cap_sentence(costs.lengths)}.",
         svg,
         png,
-        (costs.lengths,),
+        (costs.at.asked, costs.lengths),
         "answers of a bin over all answers",
     )

@@ -247,7 +247,7 @@ def _picture(times: Times, parts: Sequence[Part]) -> Picture:
         + ".",
         svg,
         png,
-        (times.spans, times.balance),
+        (times.at.asked, times.spans, times.balance),
         "bars are the spans, neighbours of one kind drawn as one; hatched: from a worker's own last"
         " span to the end of the last span of anybody",
     )
@@ -312,7 +312,7 @@ def _table(times: Times, parts: Sequence[Part]) -> Grid:
         f"Busy and waiting at {times.at.name}",
         ("evaluation", "worker", "busy", "wait", "share of its time"),
         tuple(rows),
-        (times.balance, times.every),
+        (times.at.asked, times.balance, times.every),
         "evaluations that were answered together are joined: wait is then the time from a worker's"
         " last span of either to the end of both",
         folded=len(rows) > 16,

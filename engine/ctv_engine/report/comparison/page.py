@@ -95,7 +95,9 @@ def _runs(found: Comparison) -> Section:
     sides = found.sides
     settings, versions = settings_rows(sides)
     every = tuple(
-        asked for side in sides for asked in (side.scores.asked, side.tracked.whole, side.costs)
+        asked
+        for side in sides
+        for asked in (side.scores.asked, side.tracked.whole, side.costs, *side.run.others)
     )
     own = tuple(side.run.asked for side in sides)
     blocks: list[Block] = [
