@@ -29,6 +29,8 @@ COMMANDS = {
     "best": "Rank the checkpoints, and say which can't be told apart from the best.",
     "gold": "Take a gold standard from elsewhere.",
     "judge": "Score the answers of a finished run that wait for a judge.",
+    "report": "Write a page and figures of a run.",
+    "compare": "Compare runs: settings, scores, costs, and the same items.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
     "query": "Ask a database, by the name of a query or in SQL.",
     "export": "Write a database's tables and views as Parquet or CSV.",
