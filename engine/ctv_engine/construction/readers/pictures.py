@@ -14,6 +14,8 @@ from ctv_engine.construction.source import SourceError
 MAX_PIXELS = 100_000_000
 """A picture with more is refused before it is decoded; documents have some ten million."""
 MAX_BYTES = 64 * 1024 * 1024
+LONGEST_PATH = 256
+SHORTEST_BASE64 = 64
 KEPT_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"}
 _A_GLANCE = (64, 64)
 
@@ -47,7 +49,10 @@ def picture_bytes(cell: Any, folder: Path) -> bytes:
 
 
 def _looks_encoded(text: str) -> bool:
-    return len(text) > 256 or text.startswith("data:image/")
+    """Tell base64 from a path: it is long, and a file's name has a dot, which base64 has not."""
+    if text.startswith("data:image/") or len(text) > LONGEST_PATH:
+        return True
+    return len(text) > SHORTEST_BASE64 and "." not in text
 
 
 def _file_below(folder: Path, name: str) -> bytes:
