@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import string
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ctv_engine.construction.readers.columns import Part, text, texts
+from ctv_engine.scoring.vqa import normalised
 from ctv_engine.suite import NO_META, Meta, OpenMetric
 from ctv_engine.suite.metrics import ANNOTATORS, ANSWER_TYPES, check_meta, read_meta
 
@@ -52,7 +53,13 @@ def _asked(cells: Cells, answers: Sequence[str], **more: Any) -> Asked:
     if not answers:
         raise RowError("no answer (of a test split they are often withheld)")
     found = tuple(dict.fromkeys(answers))
-    return Asked(question, found, key=text(cells.get("key")), **more)
+    asked = Asked(question, found, key=text(cells.get("key")), **more)
+    try:
+        repeated = [asked.question, *found, asked.key, *asked.options, *asked.meta.annotators]
+        "".join([*repeated, *asked.meta.choices, asked.stratum]).encode()
+    except UnicodeEncodeError as error:
+        raise RowError(f"its text is no valid Unicode ({error.reason})") from error
+    return asked
 
 
 # --- charts and documents -------------------------------------------------------------------------
@@ -61,11 +68,14 @@ _KEY = Part(
     "key", ("suite_key", "questionId", "question_id", "qid", "pid", "index", "id"), optional=True
 )
 _QUESTION = Part("question", ("question", "query"))
-_IMAGE = Part("image", ("image", "imgname", "image_path"))
+_IMAGE = Part("image", ("image", "imgname", "imagename", "image_local_name", "image_path"))
 
 
 def _chart(cells: Cells) -> Asked:
-    return _asked(cells, texts(cells["answer"]), stratum=text(cells.get("stratum")))
+    label = cells["answer"]
+    # Some labels are "[2, 5]": one answer, not two that are accepted.
+    labels = [text(label)] if isinstance(label, str) and text(label) else texts(label)
+    return _asked(cells, labels, stratum=text(cells.get("stratum")))
 
 
 def _document(cells: Cells) -> Asked:
@@ -145,12 +155,19 @@ def _mmvet(cells: Cells) -> Asked:
 
 
 def _vizwiz(cells: Cells) -> Asked:
-    given = texts(cells["answer"])
-    if given and len(given) != ANNOTATORS:
+    given = texts(cells["answer"], blanks=True)
+    if any(given) and len(given) != ANNOTATORS:
         raise RowError(f"{len(given)} answers; its metric takes those of {ANNOTATORS} people")
-    ranked = [answer for answer, _ in Counter(given).most_common()]
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for answer in given:
+        spellings[normalised(answer)][answer] += 1
+    spellings.pop("", None)
+    ranked = sorted(spellings.values(), key=Counter.total, reverse=True)
     return _asked(
-        cells, ranked, meta=Meta(annotators=tuple(given)), stratum=text(cells.get("stratum"))
+        cells,
+        [spelling.most_common(1)[0][0] for spelling in ranked],
+        meta=Meta(annotators=tuple(given)),
+        stratum=text(cells.get("stratum")),
     )
 
 
