@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,14 @@ def _white(side: int) -> bytes:
     encoded = io.BytesIO()
     Image.new("1", (side, side)).save(encoded, "PNG")
     return encoded.getvalue()
+
+
+@pytest.mark.parametrize("package", ["pyarrow", "PIL"])
+def test_a_package_that_is_not_installed(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = published.parquet(tmp_path / "c.parquet", published.CHARTQA)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SourceError, match=r"pip install 'ctv-tui\[suite\]'"):
+        source = open_source("chartqa", path)
+        list(source.pictures(item for item in source.items() if isinstance(item, SourceItem)))
