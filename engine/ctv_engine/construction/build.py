@@ -118,8 +118,10 @@ class Build:
 
     def _same_plan(self) -> None:
         now, before = self._plan.fingerprint(), self.journal.setting("plan")
+        counts = {dataset: self._wanted(dataset) for dataset in self.datasets}
         if before is None:
             self.journal.set("plan", now)
+            self.journal.set("counts", counts)
             return
         for name, value in before.items():
             if name == "sources":
@@ -129,11 +131,13 @@ class Build:
                         raise JournalError(self._other(f"the source of {source} {how}"))
             elif now[name] != value:
                 raise JournalError(self._other(f"{name} was {value!r}, now it is {now[name]!r}"))
-        for dataset in self.datasets:
-            wanted, inside = self._wanted(dataset), self._inside(dataset)
-            if wanted is not None and wanted < inside:
-                raise JournalError(self._other(f"{inside} items of {dataset}, now n is {wanted}"))
+        for dataset, earlier in (self.journal.setting("counts") or {}).items():
+            wanted = counts[dataset]
+            if wanted is not None and (earlier is None or wanted < earlier):
+                was = "all" if earlier is None else earlier
+                raise JournalError(self._other(f"n of {dataset} was {was}, now it is {wanted}"))
         self.journal.set("plan", now)
+        self.journal.set("counts", counts)
 
     def _other(self, what: str) -> str:
         return (
@@ -213,18 +217,15 @@ class Build:
     def _wanted(self, dataset: str) -> int | None:
         return next((s.n for s in self._plan.sources if s.made_dataset.name == dataset), None)
 
-    def _inside(self, dataset: str) -> int:
-        """Return how many items of a dataset are in the sample and not out."""
-        return sum(
+    def _take(self, dataset: str, sample: Sample) -> int:
+        """Take up items until as many as wanted are not out; return how many were added."""
+        known = {draft.key for draft in self.journal.drafts(dataset=dataset)}
+        inside = sum(
             n
             for (name, state), n in self.journal.counts().items()
             if name == dataset and state not in _OUT
         )
-
-    def _take(self, dataset: str, sample: Sample) -> int:
-        """Take up items until as many as wanted are not out; return how many were added."""
-        known = {draft.key for draft in self.journal.drafts(dataset=dataset)}
-        wanted = len(sample.chosen) - self._inside(dataset)
+        wanted = len(sample.chosen) - inside
         coming = self._new((*sample.chosen, *sample.spare), known)
         source = self._source_of(dataset)
         if len(sample.chosen) + len(sample.spare) + sum(sample.faults.values()) == sample.rows:

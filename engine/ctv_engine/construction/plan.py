@@ -116,7 +116,7 @@ class Plan:
     def fingerprint(self) -> dict[str, Any]:
         """Return what a build must have in common with the one that it goes on with.
 
-        Counts may grow and annotators may be added, so they are not in it.
+        Counts may grow and annotators may be added, so they are not in it; sources may be added.
         """
         return {
             "seed": self.seed,

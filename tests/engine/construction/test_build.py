@@ -97,8 +97,19 @@ def test_another_plan_is_refused(charts: Path, tmp_path: Path) -> None:
         JournalError, match=r"other settings \(seed was 0, now it is 7\).*--restart"
     ):
         run(tmp_path / "suite", plan(charts, seed=7))
-    with pytest.raises(JournalError, match=r"20 items of ChartQA, now n is 5.*--restart"):
+    with pytest.raises(JournalError, match=r"n of ChartQA was 20, now it is 5.*--restart"):
         run(tmp_path / "suite", plan(charts, 5))
+
+
+def test_a_replaced_item_that_comes_back_is_one_more(charts: Path, tmp_path: Path) -> None:
+    run(tmp_path / "suite", plan(charts))
+    journal = Journal(tmp_path / "suite")
+    first = next(journal.drafts(State.KEPT))
+    journal.decide(first.id, "drop", state=State.DROPPED, reason="ambiguous")
+    assert run(tmp_path / "suite", plan(charts)).of("ChartQA", State.KEPT) == 20
+    journal.undo()
+    journal.close()
+    assert run(tmp_path / "suite", plan(charts)).of("ChartQA", State.KEPT) == 21
 
 
 # --- converters and annotators that ask somebody --------------------------------------------------
