@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import time
 import tomllib
@@ -18,8 +19,6 @@ from ctv_tui.cli.options import option
 if TYPE_CHECKING:
     from ctv_engine.construction.build import Report
     from ctv_engine.construction.plan import Plan
-
-JOURNAL_FILES = ("build.db", "build.db-wal", "build.db-shm")
 
 
 @click.command("build")
@@ -88,11 +87,8 @@ def command(
     directory = Path(out)
     try:
         plan = _plan(config, directory, values)
-        if restart:
-            for name in JOURNAL_FILES:
-                (directory / name).unlink(missing_ok=True)
         with _Progress() as progress:
-            build = Build(directory, plan, tell=progress.show)
+            build = Build(directory, plan, tell=progress.show, restart=restart)
             try:
                 report = build.run()
             finally:
@@ -104,13 +100,18 @@ def command(
         raise CommandError(str(error), EXIT_USAGE) from error
     except OSError as error:
         raise CommandError(f"{directory}: {error}", EXIT_FAILED) from error
+    except sqlite3.Error as error:
+        raise CommandError(
+            f"{directory / 'build.db'}: {error}; is another build running there, or the disk full?",
+            EXIT_FAILED,
+        ) from error
     for line in report_lines(report, directory):
         click.echo(line)
     ctx.exit(0 if report.suite is not None and not report.waiting else EXIT_FAILED)
 
 
 def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Plan:
-    from ctv_engine.construction.plan import PlanError, plan_of
+    from ctv_engine.construction.plan import PlanError, check_table, plan_of
 
     table: dict[str, Any] = {"name": directory.name}
     base = Path()
@@ -120,6 +121,7 @@ def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Pla
             table |= tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise PlanError(f"{path}: can't be read ({error})") from error
+        check_table(table)
         base = path.parent
     sources: dict[str, Any] = {
         name: _from(base, entry) for name, entry in table.get("sources", {}).items()
@@ -143,7 +145,7 @@ def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Pla
         table["options"] = values["options_"]
     for text in values["counts"]:
         benchmark, _, number = text.rpartition("=")
-        if not number.isdigit():
+        if not (number.isascii() and number.isdigit()):
             raise PlanError(f"--n {text}: write a number, or chartqa=450")
         for name in [benchmark] if benchmark else list(sources):
             _of(sources, name, "--n")["n"] = int(number)
@@ -151,10 +153,8 @@ def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Pla
     return replace(plan, sources=tuple(replace(s, path=_short(s.path)) for s in plan.sources))
 
 
-def _from(base: Path, entry: Any) -> Any:
+def _from(base: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """Return a table of the file with its paths as seen from here."""
-    if not isinstance(entry, dict):
-        return entry
     paths = {name: str(base / entry[name]) for name in ("path", "images") if name in entry}
     return entry | paths
 
