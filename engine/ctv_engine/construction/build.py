@@ -18,12 +18,13 @@ from ctv_engine.construction.readers import open_source
 from ctv_engine.construction.readers.pairing import PairedSource
 from ctv_engine.construction.sampling import Sample, draw
 from ctv_engine.construction.source import Fault, Source, SourceItem
-from ctv_engine.llm.asking import AskError, BudgetSpent
+from ctv_engine.llm.asking import AskError, BudgetSpent, Unreachable, gravest
 from ctv_engine.suite import Dataset, DraftItem, Suite, store_image, write_suite
 from ctv_engine.suite.provenance import write_provenance
 
 AT_ONCE = 16
 ROUNDS = 8
+GIVE_UP_AFTER = 8
 _OUT = (State.REJECTED, State.DROPPED)
 
 Tell = Callable[[str, int, int], None]
@@ -91,6 +92,7 @@ class Build:
         except JournalError:
             self.journal.close()
             raise
+        self._unanswered: set[int] = set()
         self.report = Report(counts={name: Counts() for name in self.datasets})
 
     def close(self) -> None:
@@ -134,15 +136,18 @@ class Build:
             for dataset, sample in self._read(source, wanted).items():
                 known[dataset] = sample.answers
                 short[dataset] = sample
-        converter = self._make_converter(known)
+        asyncio.run(self._decide(self._make_converter(known), short))
+        return self.finish()
+
+    async def _decide(self, converter: Converter, samples: dict[str, Sample]) -> None:
+        """Convert until as many items as wanted are not out, then annotate, in one event loop."""
         for _ in range(ROUNDS):
-            added = sum(self._take(dataset, sample) for dataset, sample in short.items())
-            asyncio.run(self._convert(converter))
+            added = sum(self._take(dataset, sample) for dataset, sample in samples.items())
+            await self._convert(converter)
             if not added or self.report.stopped:
                 break
         if not self.report.stopped:
-            asyncio.run(self._annotate())
-        return self.finish()
+            await self._annotate()
 
     def finish(self) -> Report:
         """Write the suite from what is kept by now, and count."""
@@ -251,12 +256,21 @@ class Build:
 
         async def one(draft: Draft) -> None:
             votes = {vote.annotator: vote for vote in self.journal.votes(draft.id)}
-            missing = [a for a in self._annotators if a.name not in votes]
             picture = self._picture(draft)
-            for annotator in missing:
-                vote = await annotator.vote(draft, picture)
+
+            async def ask(annotator: Annotator) -> AskError | None:
+                try:
+                    vote = await annotator.vote(draft, picture)
+                except AskError as error:
+                    return error
                 self.journal.vote(draft.id, vote)
                 votes[annotator.name] = vote
+                return None
+
+            missing = [a for a in self._annotators if a.name not in votes]
+            failed = [error for error in await asyncio.gather(*map(ask, missing)) if error]
+            if failed:
+                raise gravest(failed)
             asked = [votes[annotator.name] for annotator in self._annotators]
             decided = verdict(draft, asked, len(self._annotators))
             if decided is not None:
@@ -267,13 +281,16 @@ class Build:
     async def _each(
         self, what: str, drafts: Sequence[Draft], step: Callable[[Draft], Awaitable[None]]
     ) -> None:
-        """Take the step for every draft, some at once; a spent budget ends it."""
-        coming = iter(drafts)
-        done = 0
+        """Take the step for every draft, some at once; items without a reply are left for a call.
+
+        A spent budget ends it, and so does a provider that leaves so many in a row unanswered.
+        """
+        coming = iter([draft for draft in drafts if draft.id not in self._unanswered])
+        done = in_a_row = 0
         self._tell(what, 0, len(drafts))
 
         async def work() -> None:
-            nonlocal done
+            nonlocal done, in_a_row
             for draft in coming:
                 if self.report.stopped:
                     return
@@ -283,13 +300,22 @@ class Build:
                     self.report.stopped = str(error)
                     return
                 except AskError as error:
+                    self._unanswered.add(draft.id)
                     self.report.reasons[draft.dataset, f"waits: {error}"] += 1
+                    in_a_row += isinstance(error, Unreachable)
+                    if in_a_row >= GIVE_UP_AFTER and not self.report.stopped:
+                        self.report.stopped = f"{in_a_row} items in a row without a reply: {error}"
+                else:
+                    in_a_row = 0
                 done += 1
                 self._tell(what, done, len(drafts))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, len(drafts))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(AT_ONCE, len(drafts))):
+                    group.create_task(work())
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
 
     def _picture(self, draft: Draft) -> bytes:
         return (self._directory / draft.image).read_bytes()
