@@ -6,7 +6,9 @@ import click
 
 from ctv_tui.cli import LazyGroup
 
-SUITE_COMMANDS: dict[str, str] = {}
+SUITE_COMMANDS: dict[str, str] = {
+    "build": "Make a paired suite from benchmarks on disk.",
+}
 
 
 class SuiteGroup(LazyGroup):

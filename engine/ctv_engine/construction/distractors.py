@@ -18,7 +18,6 @@ from ctv_engine.construction.candidates import (
     normalised,
     one_line,
     shaped,
-    usable,
 )
 from ctv_engine.construction.converting import Converted, Pool, Rejected
 from ctv_engine.construction.journal import Draft
@@ -85,13 +84,18 @@ class RulesConverter:
         wanted = self._options - 1
         rng = random.Random(_seed(draft, "rules"))
         dataset = self._datasets.get(draft.dataset) or _Dataset(())
-        found = list(dict.fromkeys(shaped(t, key) for t in dataset.offers(draft, key, rng)))
-        kept = [found[place] for place in usable(found, truth)]
-        if len(kept) < wanted:
+        chosen = _Chosen(key, truth, wanted)
+        for text in dataset.common(key, rng):
+            chosen.offer(text, must=True)
+        for text in dataset.offers(draft, key, rng):
+            if chosen.enough:
+                break
+            chosen.offer(text)
+        if len(chosen) < wanted:
             return Rejected(
-                f"only {len(kept)} of {wanted} distractors found that {metric} would not accept"
+                f"only {len(chosen)} of {wanted} distractors found that {metric} would not accept"
             )
-        return self._made([key, *_balanced(key, kept, wanted, rng)])
+        return self._made([key, *chosen.balanced(rng)])
 
     def _made(self, options: list[str]) -> Converted:
         return Converted(tuple(options), 0, {"converter": self.name})
@@ -113,25 +117,31 @@ class _Dataset:
             if count >= _COMMON_COUNT and count >= _COMMON_SHARE * total
         ]
 
-    def offers(self, draft: Draft, key: str, rng: random.Random) -> Iterator[str]:
-        """Yield candidates, the best first: common ones, then those alike, then made ones."""
+    def common(self, key: str, rng: random.Random) -> Iterator[str]:
+        """Yield answers that are the key of a share of all items, as often as hides that."""
         shape = shape_of(key)
         for answer, share in self._common:
             alike = shape.alike(shape_of(answer)) or normalised(answer) in _SAYS_NOTHING
             if alike and rng.random() < min(1.0, 3 * share / (1 - share)):
                 yield answer
+
+    def offers(self, draft: Draft, key: str, rng: random.Random) -> Iterator[str]:
+        """Yield candidates of the key's kind, those of the dataset before those that are made."""
+        shape = shape_of(key)
         near = [(_distance(one, draft, key, shape, rng), one) for one in self._alike(shape, rng)]
         near.sort(key=lambda both: both[0])
         yield from (known.answer for _, (known, _) in near[:_OFFERED])
         yield from shapes.nearby(shape, rng, 2 * _OFFERED)
         if shape.kind == "list":
-            parts = [part for one, _ in self._known for part in shapes.elements(one.answer)]
-            yield from shapes.recombined(key, parts[:_LOOKED_AT], rng, _OFFERED)
-        if shape.kind == "coded":
+            own = shape_of(shapes.elements(key)[0])
+            lists = [one.answer for one, other in self._known if other.kind == "list"]
+            parts = [part for text in lists for part in shapes.elements(text)]
+            parts += [one.answer for one, other in self._known if own.alike(other)]
+            alike = [part for part in parts[:_LOOKED_AT] if own.alike(shape_of(part))]
+            yield from shapes.recombined(key, alike, rng, _OFFERED)
+        if shape.kind in ("coded", "date"):
             yield from shapes.renumbered(key, rng, _OFFERED)
-        if shape.kind in ("list", "coded", "text"):
-            others = [one for one, other in self._known if other.kind in ("text", "coded", "list")]
-            yield from (one.answer for one in rng.sample(others, min(_OFFERED, len(others))))
+        yield from (known.answer for _, (known, _) in near[_OFFERED:])
 
     def _alike(self, shape: Shape, rng: random.Random) -> list[tuple[Known, Shape]]:
         found = [
@@ -165,21 +175,50 @@ def _distance(
     return asked + words + length + case + 1.5 * rng.random()
 
 
-def _balanced(key: str, found: Sequence[str], wanted: int, rng: random.Random) -> list[str]:
-    """Return ``wanted`` of the distractors, a drawn number of them below the key in size."""
-    shape = shape_of(key)
+class _Chosen:
+    """Usable distractors as they come, those below the key in size apart from those above."""
 
-    def below(text: str) -> bool:
+    def __init__(self, key: str, truth: Truth, wanted: int) -> None:
+        self._key, self._truth, self._wanted = key, truth, wanted
+        self._shape = shape_of(key)
+        self._must: list[str] = []
+        self._below: list[str] = []
+        self._above: list[str] = []
+        self._seen: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._must) + len(self._below) + len(self._above)
+
+    @property
+    def enough(self) -> bool:
+        """Whether any number of distractors could be below the key."""
+        return min(len(self._below), len(self._above)) >= self._wanted
+
+    def offer(self, offered: str, *, must: bool = False) -> None:
+        """Keep a candidate if it can stand beside the key and those that are kept."""
+        text = shaped(offered, self._key)
+        if text in self._seen or (must and len(self._must) == self._wanted):
+            return
+        self._seen.add(text)
+        side = self._below if self._is_below(text) else self._above
+        if not must and len(side) >= self._wanted:
+            return
+        if fault(text, self._truth, [*self._must, *self._below, *self._above]) is None:
+            (self._must if must else side).append(text)
+
+    def balanced(self, rng: random.Random) -> list[str]:
+        """Return as many as are wanted, a drawn number of them below the key."""
+        rank = rng.randint(0, self._wanted) - sum(map(self._is_below, self._must))
+        room = self._wanted - len(self._must)
+        rank = max(0, min(rank, room, len(self._below)))
+        rank = max(rank, room - len(self._above))
+        return [*self._must, *self._below[:rank], *self._above[: room - rank]]
+
+    def _is_below(self, text: str) -> bool:
         other = shape_of(text)
-        if shape.value is not None and other.value is not None:
-            return other.value < shape.value
-        return len(text) < len(key) or (len(text) == len(key) and text < key)
-
-    lower = [text for text in found if below(text)]
-    upper = [text for text in found if not below(text)]
-    rank = rng.randint(0, wanted)
-    rank = min(max(rank, wanted - len(upper)), len(lower))
-    return [*lower[:rank], *upper[: wanted - rank]]
+        if self._shape.value is not None and other.value is not None:
+            return other.value < self._shape.value
+        return (len(text), text) < (len(self._key), self._key)
 
 
 def _given(draft: Draft, metric: str) -> Converted | Rejected:

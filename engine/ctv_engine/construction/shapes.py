@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-Kind = Literal["yes or no", "year", "number", "list", "coded", "text"]
+Kind = Literal["yes or no", "year", "number", "date", "list", "coded", "text"]
 
 _ONE_NUMBER = re.compile(
     r"(?P<before>[^\d]*?)(?P<number>-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)(?P<after>[^\d]*)"
+)
+_DATE = re.compile(
+    r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b[^a-z]*\d"
+    r"|\d[^a-z]{0,3}\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b"
+    r"|\b\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b",
+    re.IGNORECASE,
 )
 _YEARS = range(1500, 2101)
 _SMALL = 12
@@ -62,7 +68,10 @@ def shape_of(text: str) -> Shape:
             len(digits.partition(".")[2]),
             "," in found["number"],
         )
-    if len(elements(text)) > 1:
+    if _DATE.search(text):
+        return Shape("date")
+    parts = elements(text)
+    if len(parts) > 1 and len({shape_of(part).kind for part in parts} | {"coded"}) == 2:
         return Shape("list")
     return Shape("coded" if any(c.isdigit() for c in text) else "text")
 
