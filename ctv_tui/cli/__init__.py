@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": "Train a tiny VLM here and watch it being validated.",
     "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
     "best": "Rank the checkpoints, and say which can't be told apart from the best.",
+    "judge": "Score the answers of a finished run that wait for a judge.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",
     "serve": "Show the dashboard in a browser.",
     "status": "Say what the engine of a database is doing.",

@@ -49,6 +49,9 @@ def require_engine() -> None:
         )
 
 
+_PATHS = ("db", "suite", "gold", "checkpoint_dir", "processor", "cache_dir", "base", "judge")
+
+
 def make_settings(**values: object) -> Settings:
     """Return validated settings with absolute paths.
 
@@ -58,7 +61,16 @@ def make_settings(**values: object) -> Settings:
     from ctv_engine.settings import Settings, SettingsError
 
     require_engine()
-    for name in ("db", "suite", "gold", "checkpoint_dir", "processor", "cache_dir", "base"):
+    for name in (
+        "db",
+        "suite",
+        "gold",
+        "checkpoint_dir",
+        "processor",
+        "cache_dir",
+        "base",
+        "judge",
+    ):
         if values.get(name) is not None:
             values[name] = str(Path(str(values[name])).resolve())
     db = Path(str(values["db"]))

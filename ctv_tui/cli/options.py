@@ -117,6 +117,43 @@ _RUN_OPTIONS = (
         help="Seconds that a worker may be stuck in a batch before it is replaced.",
     ),
     option(
+        "--judge",
+        env="JUDGE",
+        type=click.Path(dir_okay=False),
+        help="TOML file with [providers.judge]: the model that scores datasets of metric judge.",
+    ),
+    option(
+        "--judge-budget",
+        "judge_calls",
+        env="JUDGE_BUDGET",
+        type=click.IntRange(min=1),
+        help="Most questions to the judge; what is left has no score and says why.",
+    ),
+    option(
+        "--alert-command",
+        env="ALERT_COMMAND",
+        help="Run this for alerts: a score that drops beyond noise, letters that lose their"
+        " probability, answers that hit their limit, stragglers, validation falling behind. It"
+        " gets JSON on standard input. A webhook: its address in CTV_TUI_ALERT_WEBHOOK.",
+    ),
+    option(
+        "--alert-every",
+        "alert_every_s",
+        env="ALERT_EVERY",
+        default=300.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Seconds between two messages at least; what comes meanwhile is in the next.",
+    ),
+    option(
+        "--gold-every",
+        env="GOLD_EVERY",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Evaluate gold on each k-th checkpoint, and on the last.",
+    ),
+    option(
         "--cache-gb",
         env="CACHE_GB",
         default=20.0,

@@ -31,7 +31,9 @@ class Settings:
     included. ``pairing`` answers closed and open form of an item together where both are due.
     ``cache_gb`` bounds the input cache in ``cache_dir``; 0: none.
     ``hang_s`` is the least time that a worker gets for a batch before it counts as stuck,
-    ``silence_s`` how long it may send no heartbeat.
+    ``silence_s`` how long it may send no heartbeat. ``judge`` is the file that names the judge of
+    datasets with that metric, ``judge_calls`` the most questions to it. ``alert_command`` is run
+    for alerts, at most once in ``alert_every_s``.
     """
 
     db: str
@@ -59,6 +61,10 @@ class Settings:
     hang_s: float = 600.0
     silence_s: float = 60.0
     drain: bool = False
+    judge: str | None = None
+    judge_calls: int | None = None
+    alert_command: str | None = None
+    alert_every_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -84,8 +90,12 @@ class Settings:
             ("abandon_s", (int, float), 0),
             ("hang_s", (int, float), 1),
             ("silence_s", (int, float), 3),
+            ("judge_calls", int, 1),
+            ("alert_every_s", (int, float), 0),
         ):
             value = getattr(self, name)
+            if value is None and name == "judge_calls":
+                continue
             if not isinstance(value, kind):
                 raise SettingsError(f"{name} is {value!r}; it must be a number")
             if not value >= least:  # NaN is not at least anything
@@ -100,6 +110,11 @@ class Settings:
     def pins(self) -> Path:
         """Where checkpoints are pinned while they are evaluated."""
         return Path(self.db + ".pins")
+
+    @property
+    def replies(self) -> Path:
+        """Where the judge's replies are kept, so that none is paid for twice."""
+        return Path(self.db + ".replies")
 
     @property
     def cache_directory(self) -> Path | None:

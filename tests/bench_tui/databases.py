@@ -22,7 +22,7 @@ def _new_run(path: Path, checkpoints: int, items: int, *, state: str) -> Writer:
     writer = Writer(path)
     per_dataset = items // len(DATASETS)
     rows = [
-        ItemRow(name, f"{n:04d}", "?", "[]", 0, "[]", "i.png", "d")
+        ItemRow(name, f"{n:04d}", "?", '["a", "b", "c", "d"]', n % 4, '["a"]', "i.png", f"d{n}")
         for name in DATASETS
         for n in range(per_dataset)
     ]
@@ -117,6 +117,32 @@ def live(path: Path) -> None:
     writer.close()
 
 
+_PREDICTIONS = """
+INSERT INTO predictions (evaluation_id, item_id, permutation, worker_id, batch_id, attempt, status,
+    reason, answer, score, correct, gold_logprob, gold_prob, option_mass, option_logprobs_json,
+    prompt_tokens, output_tokens, finish_reason, prefill_s, decode_s, created_at)
+SELECT evaluation_id, item_id, 0, 1 + (item_id / 20) % 16, item_id / 20, 1,
+    iif(failed, 'failed', 'ok'), iif(failed, 'image ' || item_id || ' can''t be decoded', NULL),
+    CASE WHEN failed THEN NULL WHEN closed THEN char(65 + (key + iif(right, 0, 1 + luck % 3)) % 4)
+         ELSE 'an answer ' || luck END,
+    iif(failed, NULL, right), iif(closed AND NOT failed, right, NULL),
+    iif(closed AND NOT failed, -0.001 * luck, NULL), iif(closed AND NOT failed, luck / 1e3, NULL),
+    iif(closed AND NOT failed, 1 - luck / 1e5, NULL),
+    iif(closed AND NOT failed, printf('[-%.15f, -1.3125, -2.40625, -7.984375]', luck / 1e3), NULL),
+    iif(failed, NULL, 310), iif(closed OR failed, NULL, 1 + luck % 90),
+    CASE WHEN closed OR failed THEN NULL WHEN luck % 50 = 0 THEN 'length' ELSE 'stop' END,
+    iif(failed, NULL, 0.01), iif(closed OR failed, NULL, 0.002 * (1 + luck % 90)), started_at
+FROM (
+    SELECT e.id AS evaluation_id, i.id AS item_id, i.gold_index AS key, e.started_at,
+           e.mode = 'closed' AS closed, i.id % 500 = 7 AS failed,
+           (i.id * 7919 + e.id * 104729) % 997 AS luck,
+           i.id % 10 > 0 AND (i.id * 7919 + e.id * 104729) % 997 < 600 AS right
+    FROM evaluations e CROSS JOIN items i LIMIT ?
+)
+"""
+"""One item in five hundred fails at every checkpoint; one in ten is never right."""
+
+
 def large(path: Path, predictions: int = 1_000_000, samples: int = 5_000_000) -> None:
     """A run with a million predictions and five million readings of GPUs."""
     items = ITEMS // len(DATASETS) * len(DATASETS)
@@ -125,16 +151,7 @@ def large(path: Path, predictions: int = 1_000_000, samples: int = 5_000_000) ->
     _write_scores(writer, "1", 0.0)
     first = time.time() - samples / GPUS
     with writer.transaction() as connection:
-        connection.execute(
-            "INSERT INTO predictions (evaluation_id, item_id, permutation, worker_id, batch_id,"
-            " attempt, answer, score, correct, prompt_tokens, output_tokens, finish_reason,"
-            " prefill_s, decode_s, status, created_at)"
-            " SELECT e.id, i.id, 0, 1 + (i.id / 20) % 16, i.id / 20, 1, 'an answer ' || i.id,"
-            " i.id % 2, iif(e.mode = 'closed', i.id % 2, NULL), 310, 1 + i.id % 90, 'stop', 0.01,"
-            " iif(e.mode = 'closed', NULL, 0.2), 'ok', e.started_at"
-            " FROM evaluations e CROSS JOIN items i LIMIT ?",
-            (predictions,),
-        )
+        connection.execute(_PREDICTIONS, (predictions,))
         connection.execute(
             "INSERT INTO spans (worker_id, evaluation_id, batch_id, kind, started_at, ended_at)"
             " SELECT worker_id, evaluation_id, batch_id, 'prefill', min(created_at),"

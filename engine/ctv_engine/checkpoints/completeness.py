@@ -19,6 +19,7 @@ from ctv_engine.checkpoints.adapters import (
     holds_adapter,
     pickled_part,
 )
+from ctv_engine.checkpoints.manifest import MANIFEST_FILE, ManifestError, missing_of, read_manifest
 from ctv_engine.checkpoints.shards import refusal
 
 STEP_PATTERN = re.compile(r"(?:checkpoint|ckpt|global_step|step|iter|epoch)[-_]?(\d+)")
@@ -77,15 +78,21 @@ def inspect(directory: Path, step: int | None, base: Path | None = None) -> Insp
     """Look at a checkpoint directory once; ``base`` is the base model that the user names.
 
     The rule: no marker of an unfinished write and no temporary file; ``config.json`` (of an
-    adapter, ``adapter_config.json``, and its base model must be here) parses; every
-    safetensors file is exactly as long as its header says; a trainer state, if the directory looks
-    like the Trainer's, parses and names the directory's step. The caller adds the quiet period.
+    adapter, ``adapter_config.json``, and its base model must be here) parses; every file of the
+    manifest, if there is one, has the bytes that it says; every safetensors file is exactly as long
+    as its header says; a trainer state, if the directory looks like the Trainer's, parses and names
+    the directory's step. The caller adds the quiet period where nothing marks the end.
 
     Raises:
         FileNotFoundError: the directory is gone.
     """
     entries = _entries(directory)
     names = {name for name, *_ in entries}
+    manifest, unreadable = None, None
+    try:
+        manifest = read_manifest(directory)
+    except ManifestError as error:
+        unreadable = str(error)
 
     def verdict(
         kind: Verdict,
@@ -94,7 +101,7 @@ def inspect(directory: Path, step: int | None, base: Path | None = None) -> Insp
         expected: ExpectedSteps | None = None,
         base: Path | None = None,
     ) -> Inspection:
-        marked = any(marker in names for marker in POSITIVE_MARKERS)
+        marked = manifest is not None or any(marker in names for marker in POSITIVE_MARKERS)
         return Inspection(kind, reason, marked, files, entries, expected, base)
 
     for marker in UNFINISHED_MARKERS:
@@ -102,6 +109,13 @@ def inspect(directory: Path, step: int | None, base: Path | None = None) -> Insp
             return verdict("writing", f"{marker} says that it is still being written")
     if temporary := next((n for n in sorted(names) if ".tmp" in PurePosixPath(n).name), None):
         return verdict("writing", f"{temporary} is a file being written")
+    if unreadable is not None:
+        return verdict("writing", unreadable)
+    if manifest is not None:
+        if step is not None and manifest.step != step:
+            return verdict("writing", f"{MANIFEST_FILE} is of step {manifest.step}")
+        if lacking := missing_of(manifest, {name: size for name, size, *_ in entries}):
+            return verdict("writing", lacking)
     if sharded := refusal(directory, names):
         return verdict("unusable", sharded)
     adapter = holds_adapter(names)
@@ -133,6 +147,7 @@ def inspect(directory: Path, step: int | None, base: Path | None = None) -> Insp
             return verdict("writing", f"{STATE_FILE} is of step {recorded}")
         expected = ExpectedSteps(_count(state.get("save_steps")), _count(state.get("max_steps")))
     needed = {n for n in names if "/" not in n and n.endswith(NEEDED_SUFFIXES)}
+    needed.discard(MANIFEST_FILE)
     if not adapter:  # transformers would follow an adapter that lies beside whole weights
         needed -= {ADAPTER_CONFIG, ADAPTER_WEIGHTS}
     try:

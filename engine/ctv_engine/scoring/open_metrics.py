@@ -27,12 +27,15 @@ METRICS: dict[OpenMetric, Callable[[str, Sequence[str], Meta], float]] = {
 
 def score_open(
     metric: OpenMetric, text: str, answers: Sequence[str], meta: Meta = NO_META
-) -> float:
+) -> float | None:
     """Score ``text`` against the accepted answers with the named metric.
 
-    An empty text is a wrong answer; an item without a text has no score and does not come here.
+    An empty text is a wrong answer; an item without a text has no score and does not come here. Of
+    ``judge`` the score is None: whoever has the judge asks it, see :mod:`ctv_engine.scoring.judge`.
 
     Raises:
         ValueError: ``meta`` lacks what the metric needs; every item of a suite that loads has it.
     """
+    if metric == "judge":
+        return None
     return METRICS[metric](text, answers, meta)

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctv_engine.checkpoints.watch import Sighting, Watcher
+from ctv_engine.llm.providers import ProviderError
 from ctv_engine.runtime.answering import WorkerSettings
 from ctv_engine.runtime.devices import DeviceError
 from ctv_engine.runtime.local_pool import LocalPool
 from ctv_engine.runtime.pool import Pool
 from ctv_engine.service.crew import Crew
+from ctv_engine.service.judge import start_judge
 from ctv_engine.service.ledger import Ledger
 from ctv_engine.service.outbox import Outbox
 from ctv_engine.service.pause import Pause, Settle
@@ -231,7 +233,8 @@ class Engine:
         if not looked or waiting or not self._scheduler.idle:
             return False
         self._ledger.finalise()
-        return self._scheduler.idle
+        self._ledger.judging.step()
+        return self._scheduler.idle and not self._ledger.judging.busy
 
     def _stopped(self) -> bool:
         if not self._stopping_since:
@@ -249,6 +252,8 @@ class Engine:
         self._take_readings()
         self._ledger.evaluations.sweep()
         self._ledger.evaluations.refresh_scores()
+        self._ledger.judging.step()
+        self._ledger.alerting.step()
         self._beat()
         if now - self._folded_at >= FOLD_S:
             self._folded_at = now
@@ -322,7 +327,9 @@ def run_engine(settings: Settings) -> int:
             poller.start()
             pool = LocalPool((), worker_settings(settings))
             notes = [] if is_pause_asked(db) else _settle(pool, wait_for_place(devices, poller))
-            ledger = Ledger(writer, settings, suite, gold, socket.gethostname())
+            ledger = Ledger(
+                writer, settings, suite, gold, socket.gethostname(), start_judge(settings)
+            )
             for note in notes:
                 ledger.event(note.level, "devices", note.text)
 
@@ -338,6 +345,6 @@ def run_engine(settings: Settings) -> int:
     except EngineRunningError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_LOCKED
-    except (SuiteError, StoreError, DeviceError, OSError) as error:
+    except (SuiteError, StoreError, DeviceError, ProviderError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE

@@ -11,7 +11,10 @@ from ctv_engine.checkpoints.pin import read_ahead, still_holds, unpin
 from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
+from ctv_engine.service.alerting import Alerting, Notifier
 from ctv_engine.service.evaluations import Evaluations
+from ctv_engine.service.judge import Judge
+from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
@@ -33,7 +36,13 @@ class Ledger:
     """
 
     def __init__(
-        self, writer: Writer, settings: Settings, suite: Suite, gold: Suite | None, host: str
+        self,
+        writer: Writer,
+        settings: Settings,
+        suite: Suite,
+        gold: Suite | None,
+        host: str,
+        judge: Judge | None = None,
     ) -> None:
         self.writer = writer
         self._settings = settings
@@ -53,14 +62,29 @@ class Ledger:
             self._checkpoint_done,
         )
         watched = settings.watched
+        self._name = settings.name or watched.name or str(watched)
         self.run_id = writer.open_run(
-            name=settings.name or watched.name or str(watched),
+            name=self._name,
             checkpoint_dir=str(watched),
             suite_digest=suite.digest,
             gold_digest=gold.digest if gold else None,
             config_json=settings.to_json(),
-            versions_json=versions_json(),
+            versions_json=versions_json(judge.model if judge else None),
             host=host,
+        )
+        self.judging = Judging(
+            writer,
+            self.run_id,
+            [suite, gold] if gold is not None else [suite],
+            judge,
+            self.event,
+            self._correlate,
+        )
+        self.alerting = Alerting(
+            writer,
+            self.run_id,
+            self.event,
+            Notifier(self._name, settings.alert_command, settings.alert_every_s),
         )
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
@@ -246,9 +270,13 @@ class Ledger:
         text = f"step {checkpoint.step} {mode} done{spent}{waited}"
         if reason:
             text += f"; {reason}"
-        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
+        self._correlate()
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
+        self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
+
+    def _correlate(self) -> None:
+        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
 
     def _still_holds(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""
@@ -283,7 +311,10 @@ class Ledger:
         print(f"{level}: {message}", flush=True)
 
     def close(self) -> None:
-        """Let go of the pin that was only kept because its checkpoint is the newest."""
+        """End what runs beside, and let go of the pin that was kept for the newest checkpoint."""
+        self.judging.close()
+        self.alerting.close()
+        self.alerting.step()
         if self._newest is not None:
             state = self.writer.query(
                 "SELECT state FROM checkpoints WHERE id = ?", self._newest.checkpoint_id

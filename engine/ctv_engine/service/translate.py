@@ -11,6 +11,7 @@ from importlib import metadata
 
 from ctv_engine.runtime.costs import Name
 from ctv_engine.runtime.messages import Batch, ItemResult, Task, TimedSpan, Unit
+from ctv_engine.store.judged import WAITS
 from ctv_engine.store.recorded import finished_evaluations
 from ctv_engine.store.rows import MODES, DatasetRow, ItemRow, PredictionRow, SpanRow
 from ctv_engine.suite import Suite, question_hash
@@ -37,14 +38,18 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def versions_json() -> str:
-    """Return what the run's numbers depend on besides its settings."""
+def versions_json(judge: str | None = None) -> str:
+    """Return what the run's numbers depend on besides its settings; ``judge`` is its model."""
     versions: dict[str, str | None] = {package: version_of(package) for package in PACKAGES}
     versions |= {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "questions": question_hash(),
     }
+    if judge is not None:
+        from ctv_engine.scoring.judge import prompt_hash
+
+        versions |= {"judge": judge, "judge_prompt": prompt_hash()}
     return json.dumps(versions, sort_keys=True)
 
 
@@ -78,7 +83,7 @@ def prediction_rows(
     worker_id: int,
     attempt: int,
 ) -> list[PredictionRow]:
-    """Return the rows of one batch's results."""
+    """Return the rows of one batch's results; an answer without a score waits for the judge."""
     return [
         PredictionRow(
             evaluation_id=evaluation_id,
@@ -88,7 +93,7 @@ def prediction_rows(
             batch_id=batch_id,
             attempt=attempt,
             status="ok" if result.reason is None else "failed",
-            reason=result.reason,
+            reason=result.reason or (WAITS if result.score is None else None),
             answer=result.answer,
             score=result.score,
             correct=None if result.correct is None else int(result.correct),

@@ -38,12 +38,30 @@ SELECT evaluation_id, checkpoint_id, mode, worker_id, device, host, gpu_uuid,
 FROM share
 """
 
-BALANCE_VIEW = f"CREATE VIEW gpu_balance AS{_BALANCE.format(which='')};"
-"""One row per evaluation and worker that was up while it ran.
+_ABOUT = """
+-- Who worked and who waited: one row per evaluation and worker that was up while it ran.
+--
+-- evaluation_id INTEGER: The evaluation.
+-- checkpoint_id, mode: see evaluations
+-- worker_id INTEGER: The worker.
+-- device, host, gpu_uuid: see workers
+-- began REAL: Begin of the evaluation's first span. [epoch s]
+-- ended REAL: End of its last span. [epoch s]
+-- busy_s REAL: What the worker did for it. [s]
+-- last_end REAL: End of the worker's own last span; if it has none, when it could have begun.
+--   [epoch s]
+-- wait_s REAL: Time between that and the last span of anybody, less what the worker did for other
+--   evaluations then. From the engine's clock, never from a device's utilisation. [s]
+"""
 
-Wait is the time between the worker's own last span and the last span of anybody, less what the
-worker did for other evaluations then. A worker does one thing at a time, so that of what began
-before that time only the newest span can reach into it: the index finds it and those after it.
+BALANCE_VIEW = (
+    f"CREATE VIEW IF NOT EXISTS gpu_balance AS{_ABOUT.rstrip()}"
+    f"{_BALANCE.format(which='').rstrip()};\n"
+)
+"""Who worked and who waited in every evaluation.
+
+A worker does one thing at a time, so that of what began before its wait only the newest span can
+reach into it: the index finds it and those after it.
 """
 
 BALANCE_OF_ONE = _BALANCE.format(which=" WHERE e.id = ?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
+from ctv_engine.store.rows import APPLICATION_ID, FIRST_VERSION, SCHEMA_VERSION
 
 BUSY_TIMEOUT_S = 0.25
 
@@ -25,7 +25,8 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     opened as immutable; a live file never is, since that would miss what is still in the WAL.
 
     Raises:
-        StoreError: no such file, not a database, not a ctv-tui database.
+        StoreError: no such file, not a database, not a ctv-tui database, or one from before the
+            first release.
         NewerSchemaError: the file's schema is newer than this program's.
     """
     path = Path(path)
@@ -51,7 +52,18 @@ def open_read_only(path: Path) -> sqlite3.Connection:
             f"{path}: written by a newer ctv-tui (schema {version}, this one reads up to"
             f" {SCHEMA_VERSION}); upgrade ctv-tui to open it"
         )
+    if 0 < version < FIRST_VERSION:
+        connection.close()
+        raise StoreError(f"{path}: {unreleased(version)}")
     return connection
+
+
+def unreleased(version: int) -> str:
+    """Say what is wrong with a file of a schema that was never released."""
+    return (
+        f"written by a ctv-tui from before its first release (schema {version}, the first one"
+        f" released is {FIRST_VERSION}); validate the run anew into another file"
+    )
 
 
 def _connect(uri: str) -> sqlite3.Connection:

@@ -17,6 +17,9 @@ MACRO = "macro"
 POOLED = "pooled"
 """The scope in ``correlations`` of all datasets' points together."""
 
+FIRST_VERSION = 4
+"""The oldest schema there is: 1 to 3 were never released, and a file of theirs is refused."""
+
 CheckpointState = Literal[
     "found", "writing", "ready", "scoring", "done", "failed", "vanished", "skipped"
 ]

@@ -13,9 +13,10 @@ from typing import Any
 
 from ctv_engine.store.balance import BALANCE_OF_ONE
 from ctv_engine.store.minutes import Minutes
-from ctv_engine.store.reader import StoreError
+from ctv_engine.store.reader import StoreError, unreleased
 from ctv_engine.store.rows import (
     APPLICATION_ID,
+    FIRST_VERSION,
     SCHEMA_VERSION,
     CheckpointState,
     CorrelationRow,
@@ -73,7 +74,8 @@ class Writer:
         """Open or create ``path``, switch it to WAL and migrate it.
 
         Raises:
-            StoreError: the directory is missing, the file is not ours, or it is newer than we are.
+            StoreError: the directory is missing, the file is not ours, newer than we are, or older
+                than the first release.
         """
         self.path = Path(path)
         self._closed = False
@@ -108,6 +110,8 @@ class Writer:
                 f"{self.path}: written by a newer ctv-tui (schema {version}, this one writes"
                 f" {SCHEMA_VERSION}); upgrade ctv-tui or choose another --db"
             )
+        if 0 < version < FIRST_VERSION:
+            raise StoreError(f"{self.path}: {unreleased(version)}")
 
     def _half_migrated(self) -> bool:
         """Tell whether our migration was interrupted before the file was marked as ours."""

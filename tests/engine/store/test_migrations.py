@@ -1,24 +1,25 @@
-"""A database of the first schema is brought to the newest one, with all that is in it."""
+"""A database is made in one go, and brought from version to version with all that is in it."""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlite_utils import Database
+from sqlite_utils import Database, Migrations
 
 from ctv_engine.store import schema
 from ctv_engine.store.reader import StoreError, open_read_only
-from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION, LengthRow, WorkRow
+from ctv_engine.store.rows import APPLICATION_ID, FIRST_VERSION, SCHEMA_VERSION
 from ctv_engine.store.writer import Writer
 
-SECOND = "work_and_prompt_lengths"
-COUNTS = (
-    "forwards, prompt_tokens, processed_tokens, shared_tokens, row_steps, images_decoded,"
-    " images_reused"
+BEFORE_THE_RELEASE = (
+    "first_tables_and_views",
+    "work_and_prompt_lengths",
+    "gpus_and_their_slow_readings",
+    "balance_by_index",
 )
+"""What led to version 4 before it was released, one step after the other."""
 
 CONTENT = """
 INSERT INTO runs VALUES (1, 'old', '/run', 'suite', NULL, '{}', '{}', 'host', 1.0, NULL);
@@ -26,8 +27,9 @@ INSERT INTO checkpoints VALUES (1, 1, 10, '/run/c-10', NULL, 'd', 5, 'done', NUL
 INSERT INTO datasets VALUES (1, 'suite', 'chart', 'anls', 2);
 INSERT INTO items VALUES (1, 'suite', 'chart', '0', 'q?', '["a"]', 0, '["a"]', 'i.png', 'x');
 INSERT INTO items VALUES (2, 'suite', 'chart', '1', 'q?', '["a"]', 0, '["a"]', 'i.png', 'x');
-INSERT INTO evaluations
-    VALUES (1, 1, 'open', 'queue', 'done', NULL, 2, 2, 0, 1.0, 2.0, 1.0, 1.0, 0);
+INSERT INTO evaluations (id, checkpoint_id, mode, schedule, state, planned, done, failed,
+    started_at, finished_at, makespan_s, ideal_s, idle_fraction)
+    VALUES (1, 1, 'open', 'queue', 'done', 2, 2, 0, 1.0, 2.0, 1.0, 1.0, 0);
 INSERT INTO workers VALUES (1, 1, 'host', 'cpu:0', 'cpu-0', 7, 'ended', 1.0, 1.0, 2.0);
 INSERT INTO predictions (evaluation_id, item_id, permutation, worker_id, batch_id, attempt, answer,
     score, prompt_tokens, output_tokens, status, created_at)
@@ -41,103 +43,138 @@ INSERT INTO spans (worker_id, evaluation_id, batch_id, kind, started_at, ended_a
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A database as the first version of the schema left it."""
+    """A database of the first version that was released."""
     path = tmp_path / "run.db"
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
-    schema.migrations.apply(Database(connection), stop_before=SECOND)
+    first = Migrations(schema.MIGRATION_SET)
+    first()(schema.tables_and_views)
+    first.apply(Database(connection))
     connection.executescript(CONTENT)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute(f"PRAGMA user_version = {FIRST_VERSION}")
     connection.close()
     return path
 
 
-def content(connection: sqlite3.Connection, tables: list[str]) -> dict[str, Any]:
-    columns = {"evaluations": "id, checkpoint_id, mode, state, planned, done, makespan_s"}
-    return {
-        table: connection.execute(f"SELECT {columns.get(table, '*')} FROM {table}").fetchall()
-        for table in tables
+def names_of(connection: sqlite3.Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE ?"
+    return [name for (name,) in connection.execute(query, ("%migrations",))]
+
+
+def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    connection = sqlite3.connect(path)
+    found = {
+        name: connection.execute(f"SELECT * FROM {name}").fetchall()
+        for name in names_of(connection)
     }
+    connection.close()
+    return found
+
+
+def schema_of(path: Path) -> list[tuple[str, str]]:
+    writer = Writer(path)
+    found = writer.query("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name")
+    writer.close()
+    return found
+
+
+def later(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """Have the program know one more migration than it does."""
+    more = Migrations(schema.MIGRATION_SET)
+    for one in schema.migrations._migrations:
+        more(name=one.name)(one.fn)
+
+    @more(name="one_more")
+    def one_more(db: Database) -> None:
+        db.execute("ALTER TABLE predictions ADD COLUMN extra TEXT /* Something. NULL: never. */")
+        db.execute(statement)
+
+    monkeypatch.setattr(schema, "migrations", more)
+    for module in ("schema", "writer", "reader"):
+        monkeypatch.setattr(f"ctv_engine.store.{module}.SCHEMA_VERSION", SCHEMA_VERSION + 1)
 
 
 def test_nothing_is_lost(old: Path) -> None:
-    before = sqlite3.connect(old)
-    names = (
-        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE '\\_%'"
-    )
-    tables = [name for (name,) in before.execute(names + " ESCAPE '\\'")]
-    assert "work" not in tables and {"predictions", "trajectory", "latency"} <= {*tables}
-    wanted = content(before, tables)
-    assert wanted["trajectory"] and wanted["latency"] and wanted["gpu_balance"]
-    before.close()
+    before = content(old)
+    assert before["trajectory"] and before["latency"] and before["gpu_balance"] and before["work"]
     writer = Writer(old)
-    assert content(writer.connection, tables) == wanted
     assert writer.query("PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert writer.query("PRAGMA foreign_key_check") == []
     assert writer.query("PRAGMA integrity_check") == [("ok",)]
     writer.close()
-
-
-def test_what_was_not_counted_then_is_nought_and_its_shares_are_missing(old: Path) -> None:
-    writer = Writer(old)
-    assert writer.query(f"SELECT {COUNTS} FROM evaluations") == [(0,) * 7]
-    [(padding, output)] = writer.query("SELECT padding_share, output_tokens FROM work")
-    assert (padding, output) == (None, 10), "no padding share of nothing; answers were counted"
-    writer.close()
-
-
-def test_the_migrated_database_takes_what_the_new_one_takes(old: Path) -> None:
-    writer = Writer(old)
-    writer.add_results([], [], {1: WorkRow(2, 80, 100, 7, 5, 3, 1)})
-    writer.add_results([], [], {1: WorkRow(1, 20, 25, 3, 5, 0, 4)})
-    assert writer.query(f"SELECT {COUNTS} FROM evaluations") == [(3, 100, 125, 10, 10, 3, 5)]
-    [(step, mode, padding)] = writer.query("SELECT step, mode, padding_share FROM work")
-    assert (step, mode, padding) == (10, "open", pytest.approx(0.2))
-    writer.add_lengths([LengthRow(1, "p", "closed", 30), LengthRow(1, "p", "open", None)])
-    writer.add_lengths([LengthRow(1, "p", "closed", 31), LengthRow(1, "q", "closed", 9)])
-    rows = writer.query("SELECT item_id, processor, task, tokens FROM prompt_lengths")
-    assert sorted(rows, key=str) == [
-        (1, "p", "closed", 31),
-        (1, "p", "open", None),
-        (1, "q", "closed", 9),
-    ]
-    writer.close()
+    after = content(old)
+    assert {name: [row[: len(before[name][0])] for row in after[name]] for name in before if
+            before[name]} == {name: rows for name, rows in before.items() if rows}  # fmt: skip
 
 
 def test_both_ways_lead_to_the_same_schema(old: Path, tmp_path: Path) -> None:
-    def schema_of(path: Path) -> list[tuple[str, str]]:
-        writer = Writer(path)
-        found = writer.query("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name")
-        writer.close()
-        return found
-
     assert schema_of(old) == schema_of(tmp_path / "new.db")
 
 
-def test_a_migration_that_broke_off_is_made_whole_the_next_time(
-    old: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "_WORK", schema._WORK + "CREATE TABLE broken (;")
-        with pytest.raises((StoreError, sqlite3.Error)):
-            Writer(old)
-    connection = sqlite3.connect(old)
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,), "not marked as new"
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    assert not {"prompt_lengths", "work"} & names, "nothing of it is left"
+def test_a_file_from_before_the_release_is_taken_as_it_is(old: Path, tmp_path: Path) -> None:
+    connection = sqlite3.connect(old, isolation_level=None)
+    connection.execute(f"DELETE FROM {schema.MIGRATIONS_TABLE}")
+    for name in BEFORE_THE_RELEASE:
+        connection.execute(
+            f"INSERT INTO {schema.MIGRATIONS_TABLE} (migration_set, name, applied_at)"
+            " VALUES (?, ?, '2026-11-25')",
+            (schema.MIGRATION_SET, name),
+        )
     connection.close()
-    writer = Writer(old)
-    assert writer.query("SELECT count(*) FROM predictions") == [(2,)]
-    assert writer.query("SELECT count(*) FROM work") == [(1,)]
-    writer.close()
+    before = content(old)
+    assert schema_of(old) == schema_of(tmp_path / "new.db")
+    assert content(old) == before
 
 
-def test_an_open_reader_goes_on_through_the_migration(old: Path) -> None:
+@pytest.mark.parametrize("version", range(1, FIRST_VERSION))
+@pytest.mark.parametrize("open_it", [Writer, open_read_only])
+def test_a_schema_that_was_never_released_is_refused(
+    old: Path, version: int, open_it: type[Writer]
+) -> None:
+    connection = sqlite3.connect(old)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    with pytest.raises(StoreError, match=rf"before its first release \(schema {version}, .*anew"):
+        open_it(old)
+
+
+def test_a_first_migration_that_broke_off_is_made_whole_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VIEWS", schema.VIEWS + "CREATE TABLE broken (;")
+        with pytest.raises((StoreError, sqlite3.Error)):
+            Writer(path)
+    connection = sqlite3.connect(path)
+    assert names_of(connection) == [], "nothing of it is left"
+    assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+    connection.close()
+    assert schema_of(path) == schema_of(tmp_path / "new.db")
+
+
+def test_a_later_migration_keeps_what_is_there(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = open_read_only(old)
     assert reader.execute("SELECT count(*) FROM predictions").fetchone()[0] == 2
+    later(monkeypatch, "CREATE TABLE more (id INTEGER PRIMARY KEY) STRICT")
     writer = Writer(old)
-    assert reader.execute("SELECT count(*) FROM predictions").fetchone()[0] == 2
-    assert reader.execute("SELECT output_tokens FROM work").fetchone()[0] == 10
+    assert writer.query("PRAGMA user_version") == [(SCHEMA_VERSION + 1,)]
+    assert writer.query("SELECT count(*), max(extra) FROM predictions") == [(2, None)]
+    assert reader.execute("SELECT count(*) FROM more").fetchone()[0] == 0, "an open reader goes on"
     reader.close()
     writer.close()
+
+
+def test_a_later_migration_that_broke_off_leaves_the_file_as_it_was(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Writer(old).close()
+    before = content(old)
+    later(monkeypatch, "CREATE TABLE broken (")
+    with pytest.raises((StoreError, sqlite3.Error)):
+        Writer(old)
+    assert content(old) == before
+    connection = sqlite3.connect(old)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    connection.close()

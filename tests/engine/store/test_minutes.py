@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_utils import Database
 
-from ctv_engine.store import schema
-from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION, GpuRow, SampleRow
+from ctv_engine.store.rows import GpuRow, SampleRow
 from ctv_engine.store.writer import RAW_SAMPLES_KEPT_S, Writer
 
 MEASURES = (
@@ -162,34 +160,6 @@ def test_what_a_gpu_is_is_replaced_by_what_is_known_later(book: Any) -> None:
         ("GPU-1", "h", 0, "NVIDIA A100", "570.12", 80 * 2**30, None, 0),
         ("MIG-2", "h", 0, "NVIDIA A100 MIG 1g", "570.12", 5 * 2**30, "GPU-1", 0),
     ]
-
-
-def test_a_file_of_the_version_before_is_brought_up_to_date_with_its_readings(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "run.db"
-    connection = sqlite3.connect(path, isolation_level=None)
-    database = Database(connection)
-    schema.migrations.apply(database, stop_before="gpus_and_their_slow_readings")
-    connection.execute(
-        "INSERT INTO gpu_samples (at, gpu_uuid, host, utilisation, status) VALUES (?, ?, ?, ?, ?)",
-        (START + 70, "GPU-1", "h", 5.0, "ok"),
-    )
-    connection.execute(
-        "INSERT INTO gpu_minutes (gpu_uuid, bucket, host, n, utilisation_mean)"
-        " VALUES ('GPU-1', 1000, 'h', 60, 7.0)"
-    )
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 2")
-    connection.close()
-    writer = Writer(path)
-    writer.add_samples([replace(EMPTY, at=START + 71, utilisation=6.0, power_limit_w=300.0)])
-    writer.fold_samples(START + 120)
-    assert writer.query(
-        "SELECT bucket, n, answered_n, utilisation_mean, power_limit_w_mean FROM gpu_minutes"
-    ) == [(1000, 60, None, 7.0, None), (1001, 2, 2, 5.5, 300.0)]
-    assert writer.query("PRAGMA user_version") == [(SCHEMA_VERSION,)]
-    writer.close()
 
 
 # --- size ---------------------------------------------------------------------------------------

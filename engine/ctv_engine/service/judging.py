@@ -1,0 +1,82 @@
+"""The coordinator's side of the judge: which answers go there, and where the scores go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ctv_engine.service.judge import Judge, capabilities_of
+from ctv_engine.store.judged import Judged, keep_judgements, score_capabilities, unscored
+from ctv_engine.store.rows import EventLevel
+from ctv_engine.store.writer import Writer
+from ctv_engine.suite import Suite
+
+Tell = Callable[[EventLevel, str, str], None]
+
+
+class Judging:
+    """Hands out what waits and writes what comes back. Without a judge it says what is missing."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        run_id: int,
+        suites: Iterable[Suite],
+        judge: Judge | None,
+        tell: Tell,
+        on_scores: Callable[[], None],
+    ) -> None:
+        """Begin with what an earlier engine left unscored.
+
+        ``tell`` stores an event; ``on_scores`` is called when a batch of scores is in.
+        """
+        suites = list(suites)
+        self._writer, self._run_id, self._judge = writer, run_id, judge
+        self._tell, self._on_scores = tell, on_scores
+        self._capabilities = capabilities_of(suites)
+        self._needed = sorted(
+            {d.name for suite in suites for d in suite.datasets if d.open_metric == "judge"}
+        )
+        self._last = 0
+        self._held: list[Judged] = []
+        self._told: set[str] = set()
+        if self._needed and judge is None:
+            names = ", ".join(self._needed)
+            tell("warning", "judge", f"answers of {names} wait for a judge: name one with --judge")
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are at the judge, or scores are not written yet."""
+        return bool(self._held) or (self._judge is not None and self._judge.waiting > 0)
+
+    def step(self) -> None:
+        """Write what the judge said since the last call, and hand it what is new.
+
+        Raises:
+            sqlite3.OperationalError: the database can't be written; nothing is lost.
+        """
+        if self._judge is None or not self._needed:
+            return
+        self._held += self._judge.take()
+        if self._held:
+            changed = keep_judgements(self._writer, self._held)
+            for evaluation_id in changed:
+                score_capabilities(self._writer, evaluation_id, self._capabilities)
+            self._tell_reasons()
+            self._held = []
+            if changed:
+                self._on_scores()
+        new = unscored(self._writer, self._run_id, self._last)
+        if new:
+            self._last = new[-1].prediction_id
+            self._judge.ask(new)
+
+    def _tell_reasons(self) -> None:
+        for reason in dict.fromkeys(one.reason for one in self._held if one.score is None):
+            if reason and reason not in self._told:
+                self._told.add(reason)
+                self._tell("warning", "judge", f"{reason}; such answers stay without a score")
+
+    def close(self) -> None:
+        """End the judge's thread."""
+        if self._judge is not None:
+            self._judge.close()

@@ -1,0 +1,103 @@
+"""Answers that wait for a judge, and what it says of them.
+
+Such a row has an answer, no score, and the reason in ``reason``: it is counted, never 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ctv_engine.store.writer import Writer
+
+WAITS = "waits for the judge"
+
+
+@dataclass(frozen=True, slots=True)
+class ToJudge:
+    """An answer without a score."""
+
+    prediction_id: int
+    evaluation_id: int
+    dataset: str
+    key: str
+    question: str
+    references: tuple[str, ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of it: a score, or None with the reason."""
+
+    asked: ToJudge
+    score: float | None
+    reason: str | None
+
+
+def unscored(writer: Writer, run_id: int | None = None, after: int = 0) -> list[ToJudge]:
+    """Return the answers of a run (of all) that wait for a judge, from that prediction on."""
+    return [
+        ToJudge(number, evaluation, dataset, key, question, tuple(json.loads(answers)), answer)
+        for number, evaluation, dataset, key, question, answers, answer in writer.query(
+            "SELECT p.id, p.evaluation_id, i.dataset, i.key, i.question, i.answers_json, p.answer"
+            " FROM predictions p JOIN items i ON i.id = p.item_id"
+            " JOIN datasets d ON d.suite_digest = i.suite_digest AND d.name = i.dataset"
+            " JOIN evaluations e ON e.id = p.evaluation_id"
+            " JOIN checkpoints c ON c.id = e.checkpoint_id"
+            " WHERE d.open_metric = 'judge' AND e.mode IN ('open', 'gold') AND p.status = 'ok'"
+            " AND p.score IS NULL AND p.id > ? AND c.run_id = coalesce(?, c.run_id)"
+            " ORDER BY p.id",
+            after,
+            run_id,
+        )
+    ]
+
+
+def keep_judgements(writer: Writer, judged: Sequence[Judged]) -> set[int]:
+    """Write scores and reasons in one transaction; return the evaluations that have new scores."""
+    with writer.transaction() as connection:
+        connection.executemany(
+            "UPDATE predictions SET score = ?, reason = ? WHERE id = ?",
+            [(one.score, one.reason, one.asked.prediction_id) for one in judged],
+        )
+    changed = {one.asked.evaluation_id for one in judged if one.score is not None}
+    for evaluation_id in changed:
+        writer.refresh_scores(evaluation_id)
+    return changed
+
+
+def score_capabilities(
+    writer: Writer, evaluation_id: int, capabilities: Mapping[tuple[str, str], Iterable[str]]
+) -> None:
+    """Write the mean score per capability as ``judge:NAME`` beside the dataset's own score.
+
+    ``capabilities`` are those of each (dataset, key). Standard errors take items as independent.
+    """
+    scored: dict[tuple[str, str], list[float]] = {}
+    for dataset, key, score in writer.query(
+        "SELECT i.dataset, i.key, p.score FROM predictions p JOIN items i ON i.id = p.item_id"
+        " WHERE p.evaluation_id = ? AND p.score IS NOT NULL",
+        evaluation_id,
+    ):
+        for capability in capabilities.get((dataset, key), ()):
+            scored.setdefault((dataset, f"judge:{capability}"), []).append(score)
+    with writer.transaction() as connection:
+        connection.executemany(
+            "INSERT OR REPLACE INTO scores (evaluation_id, dataset, metric, value, stderr, n)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (evaluation_id, dataset, metric, sum(values) / len(values), _error(values),
+                 len(values))
+                for (dataset, metric), values in scored.items()
+            ],
+        )  # fmt: skip
+
+
+def _error(values: Sequence[float]) -> float | None:
+    n = len(values)
+    if n < 2:
+        return None
+    mean = sum(values) / n
+    return float((sum((v - mean) ** 2 for v in values) / (n - 1) / n) ** 0.5)

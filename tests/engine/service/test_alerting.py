@@ -1,0 +1,134 @@
+"""Alerts from a database, and how they reach a command and a webhook."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from waiting import wait_until
+from werkzeug import Request, Response
+
+from ctv_engine.service.alerting import WEBHOOK_ENV, Alerting, Notifier
+from ctv_engine.stats.alerts import Alert
+from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow
+from ctv_engine.store.writer import Writer
+
+ALERT = Alert("drop", 300, "closed fell")
+ITEMS = 400
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Any:
+    one = Writer(tmp_path / "run.db")
+    yield one
+    one.close()
+
+
+def test_a_drop_in_a_run_becomes_an_event(writer: Writer) -> None:
+    items = writer.add_suite(
+        "s",
+        [DatasetRow("d", "exact_match", ITEMS)],
+        [ItemRow("d", str(n), "?", "[]", 0, "[]", "i", f"i{n}") for n in range(ITEMS)],
+    )
+    run = writer.open_run(
+        name="r", checkpoint_dir="/r", suite_digest="s", gold_digest=None, config_json="{}",
+        versions_json="{}", host="h",
+    )  # fmt: skip
+    worker = writer.add_worker(run, "h", "cpu:0")
+    told: list[tuple[Any, ...]] = []
+    alerting = Alerting(writer, run, lambda *event: told.append(event), Notifier("r", None, 0))
+    for step, right in ((100, 300), (200, 310), (300, 200)):
+        checkpoint = writer.add_checkpoint(run, step, f"/r/{step}", step)
+        writer.set_checkpoint(checkpoint, "ready", ready_at=float(step))
+        number = writer.add_evaluation(checkpoint, "closed", "queue", ITEMS)
+        writer.start_evaluation(number)
+        rows = [
+            PredictionRow(
+                number, item, 0, worker, 0, 1, "ok", correct=int(n < right), option_mass=0.9
+            )
+            for n, item in enumerate(items.values())
+        ]
+        writer.add_results(rows, [], {})
+        writer.finish_evaluation(number, "done")
+        alerting.look(step, "closed", checkpoint)
+    drops = [event for event in told if "fell" in event[2]]
+    assert [(level, kind, which) for level, kind, _, which in drops] == [("warning", "alert", 3)]
+    assert "step 300: closed fell from 0.775 (step 200) to 0.500" in drops[0][2]
+
+
+def test_a_command_gets_words_and_json(tmp_path: Path) -> None:
+    script = tmp_path / "told.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "json.dump([json.load(sys.stdin), os.environ['CTV_ALERT']], open(sys.argv[1], 'w'))\n"
+    )
+    out = tmp_path / "told.json"
+    notifier = Notifier("my run", f"{sys.executable} {script} '{out}'", 0)
+    notifier.notify(ALERT)
+    notifier.close()
+    body, words = json.loads(out.read_text())
+    assert words == body["text"] == "my run, step 300: closed fell"
+    assert body["alerts"] == [{"kind": "drop", "step": 300, "message": "closed fell"}]
+    assert notifier.problems() == []
+
+
+def test_what_comes_too_soon_is_in_the_next_message(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies: list[Any] = []
+
+    def take(request: Request) -> Response:
+        bodies.append(json.loads(request.data))
+        return Response("ok")
+
+    httpserver.expect_request("/hook").respond_with_handler(take)
+    monkeypatch.setenv(WEBHOOK_ENV, httpserver.url_for("/hook"))
+    notifier = Notifier("r", None, 3600)
+    notifier.notify(ALERT)
+    wait_until(lambda: len(bodies) == 1)
+    for step in (400, 500):
+        notifier.notify(Alert("behind", step, "x"))
+    notifier.close()
+    assert [[one["step"] for one in body["alerts"]] for body in bodies] == [[300], [400, 500]]
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("/no/such/command", "can't be run"),
+        (
+            f"{sys.executable} -c 'import sys; sys.exit(\"no route\")'",
+            "ended with status 1 no route",
+        ),
+    ],
+)
+def test_a_command_that_fails_is_told_once(command: str, problem: str) -> None:
+    notifier = Notifier("r", command, 0)
+    for _ in range(3):
+        notifier.notify(ALERT)
+    notifier.close()
+    (found,) = notifier.problems()
+    assert problem in found
+
+
+def test_a_webhook_that_fails_does_not_give_its_address_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(WEBHOOK_ENV, "http://127.0.0.1:9/secret-token")
+    notifier = Notifier("r", None, 0)
+    notifier.notify(ALERT)
+    notifier.close()
+    (found,) = notifier.problems()
+    assert "can't be reached" in found and "secret" not in found
+
+
+def test_without_anybody_to_tell_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WEBHOOK_ENV, raising=False)
+    notifier = Notifier("r", None, 0)
+    notifier.notify(ALERT)
+    notifier.close()
+    assert notifier.problems() == []
