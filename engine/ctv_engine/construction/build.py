@@ -30,6 +30,9 @@ _OUT = (State.REJECTED, State.DROPPED)
 Tell = Callable[[str, int, int], None]
 """(what is being done, how many are done, of how many)."""
 
+Agree = Callable[[int, int], bool]
+"""(items to convert, items to annotate): whether to go on."""
+
 
 @dataclass
 class Counts:
@@ -68,10 +71,12 @@ class Build:
         converter: Callable[[dict[str, tuple[Known, ...]]], Converter] | None = None,
         annotators: Sequence[Annotator] = (),
         tell: Tell = lambda what, done, of: None,
+        agree: Agree = lambda convert, annotate: True,
     ) -> None:
         """Open the journal and the sources.
 
         ``converter`` makes the converter from each dataset's answers; by default it is the rules.
+        ``agree`` is asked once, before the first item is converted or annotated.
 
         Raises:
             JournalError: the directory holds a build of another plan.
@@ -79,6 +84,7 @@ class Build:
         """
         self._plan = plan
         self._tell = tell
+        self._agree = agree
         self._annotators = tuple(annotators)
         self._make_converter = converter or (lambda known: RulesConverter(known, plan.options))
         self.datasets = {
@@ -141,13 +147,24 @@ class Build:
 
     async def _decide(self, converter: Converter, samples: dict[str, Sample]) -> None:
         """Convert until as many items as wanted are not out, then annotate, in one event loop."""
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             added = sum(self._take(dataset, sample) for dataset, sample in samples.items())
+            if number == 0 and not self._agreed():
+                self.report.stopped = "not begun"
+                return
             await self._convert(converter)
             if not added or self.report.stopped:
                 break
         if not self.report.stopped:
             await self._annotate()
+
+    def _agreed(self) -> bool:
+        counts: Counter[State] = Counter()
+        for (_, state), n in self.journal.counts().items():
+            counts[state] += n
+        converting, converted = counts[State.SAMPLED], counts[State.CONVERTED]
+        annotating = converting + converted if self._annotators else 0
+        return not (converting or annotating) or self._agree(converting, annotating)
 
     def finish(self) -> Report:
         """Write the suite from what is kept by now, and count."""
