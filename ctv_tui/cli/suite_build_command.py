@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import time
 import tomllib
@@ -20,8 +21,6 @@ from ctv_tui.cli.suite_build_models import asked_models, model_options, named, n
 if TYPE_CHECKING:
     from ctv_engine.construction.build import Report
     from ctv_engine.construction.plan import Plan
-
-JOURNAL_FILES = ("build.db", "build.db-wal", "build.db-shm")
 
 
 @click.command("build")
@@ -98,9 +97,6 @@ def command(
     directory = Path(out)
     try:
         plan = _plan(config, directory, values)
-        if restart:
-            for name in JOURNAL_FILES:
-                (directory / name).unlink(missing_ok=True)
         with ExitStack() as stack:
             progress = stack.enter_context(_Progress())
             models = None
@@ -108,9 +104,8 @@ def command(
                 models = stack.enter_context(asked_models(plan, directory, config, values))
                 progress.beside = models.spent
             parts = models.parts() if models is not None else {}
-            build = stack.enter_context(
-                closing(Build(directory, plan, tell=progress.show, **parts))
-            )
+            build = Build(directory, plan, tell=progress.show, restart=restart, **parts)
+            stack.enter_context(closing(build))
             report = build.run()
     except KeyboardInterrupt:
         click.echo("\ninterrupted; repeat the command to go on", err=True)
@@ -119,6 +114,11 @@ def command(
         raise CommandError(str(error), EXIT_USAGE) from error
     except OSError as error:
         raise CommandError(f"{directory}: {error}", EXIT_FAILED) from error
+    except sqlite3.Error as error:
+        raise CommandError(
+            f"{directory / 'build.db'}: {error}; is another build running there, or the disk full?",
+            EXIT_FAILED,
+        ) from error
     for line in report_lines(report, directory):
         click.echo(line)
     if models is not None:
@@ -127,7 +127,7 @@ def command(
 
 
 def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Plan:
-    from ctv_engine.construction.plan import PlanError, plan_of
+    from ctv_engine.construction.plan import PlanError, check_table, plan_of
 
     table: dict[str, Any] = {"name": directory.name}
     base = Path()
@@ -137,6 +137,7 @@ def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Pla
             table |= tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise PlanError(f"{path}: can't be read ({error})") from error
+        check_table(table)
         base = path.parent
     sources: dict[str, Any] = {
         name: _from(base, entry) for name, entry in table.get("sources", {}).items()
@@ -161,7 +162,7 @@ def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Pla
         table["options"] = values["options_"]
     for text in values["counts"]:
         benchmark, _, number = text.rpartition("=")
-        if not number.isdigit():
+        if not (number.isascii() and number.isdigit()):
             raise PlanError(f"--n {text}: write a number, or chartqa=450")
         for name in [benchmark] if benchmark else list(sources):
             _of(sources, name, "--n")["n"] = int(number)
@@ -169,10 +170,8 @@ def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Pla
     return replace(plan, sources=tuple(replace(s, path=_short(s.path)) for s in plan.sources))
 
 
-def _from(base: Path, entry: Any) -> Any:
+def _from(base: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """Return a table of the file with its paths as seen from here."""
-    if not isinstance(entry, dict):
-        return entry
     paths = {name: str(base / entry[name]) for name in ("path", "images") if name in entry}
     return entry | paths
 

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 @click.command("diff")
 @click.argument("old", type=click.Path(file_okay=False))
 @click.argument("new", type=click.Path(file_okay=False))
-@option("--items", env="ITEMS", default=10, show_default=True, help="Items to list; 0: all.")
+@option(
+    "--items",
+    env="ITEMS",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Items to list; 0: all.",
+)
 @option("--json", "as_json", env="JSON", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(ctx: click.Context, old: str, new: str, items: int, as_json: bool) -> None:

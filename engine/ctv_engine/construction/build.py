@@ -7,20 +7,27 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ctv_engine.construction.annotation import verdict
 from ctv_engine.construction.converting import Annotator, Converted, Converter, Pool, Rejected
 from ctv_engine.construction.distractors import Known, RulesConverter
-from ctv_engine.construction.journal import Draft, Journal, JournalError, State
+from ctv_engine.construction.journal import (
+    JOURNAL_FILE,
+    Draft,
+    Journal,
+    JournalError,
+    State,
+)
 from ctv_engine.construction.plan import RULES, VMCBENCH, Plan, SourcePlan
 from ctv_engine.construction.readers import open_source
 from ctv_engine.construction.readers.pairing import PairedSource
 from ctv_engine.construction.sampling import Sample, draw
 from ctv_engine.construction.source import Fault, Source, SourceItem
+from ctv_engine.construction.writing import stated, write_kept
 from ctv_engine.llm.asking import AskError, BudgetSpent, Unreachable, gravest
-from ctv_engine.suite import Dataset, DraftItem, Suite, store_image, write_suite
-from ctv_engine.suite.provenance import write_provenance
+from ctv_engine.suite import LETTERS, Dataset, Suite, store_image
+from ctv_engine.suite.files import SUITE_FILE
+from ctv_engine.suite.metrics import check_meta
 
 AT_ONCE = 16
 ROUNDS = 8
@@ -72,14 +79,16 @@ class Build:
         annotators: Sequence[Annotator] = (),
         tell: Tell = lambda what, done, of: None,
         agree: Agree = lambda convert, annotate: True,
+        restart: bool = False,
     ) -> None:
-        """Open the journal and the sources.
+        """Open the sources and the journal, with ``restart`` a new one in place of an earlier one.
 
         ``converter`` makes the converter from each dataset's answers; by default it is the rules.
         ``agree`` is asked once, before the first item is converted or annotated.
 
         Raises:
-            JournalError: the directory holds a build of another plan.
+            JournalError: the directory holds a build of another plan, or a suite that no build
+                made.
             SourceError: a benchmark can't be read.
         """
         self._plan = plan
@@ -91,6 +100,16 @@ class Build:
             s.made_dataset.name: s.made_dataset for s in plan.sources if s.benchmark != VMCBENCH
         }
         self._sources = _open_all(plan)
+        self._unusable: set[tuple[str, str]] = set()
+        self._exhausted: set[str] = set()
+        if restart:
+            for suffix in ("", "-wal", "-shm"):
+                (directory / f"{JOURNAL_FILE}{suffix}").unlink(missing_ok=True)
+        elif (directory / SUITE_FILE).exists() and not (directory / JOURNAL_FILE).exists():
+            raise JournalError(
+                f"{directory} holds a suite, but no build of it to go on with; use another --out,"
+                " or --restart to replace it"
+            )
         self.journal = Journal(directory, create=True)
         self._directory = directory
         try:
@@ -107,18 +126,26 @@ class Build:
 
     def _same_plan(self) -> None:
         now, before = self._plan.fingerprint(), self.journal.setting("plan")
+        counts = {dataset: self._wanted(dataset) for dataset in self.datasets}
         if before is None:
             self.journal.set("plan", now)
+            self.journal.set("counts", counts)
             return
         for name, value in before.items():
             if name == "sources":
-                added = value | now["sources"]
-                changed = [key for key, entry in value.items() if added[key] != entry]
-                if changed:
-                    raise JournalError(self._other(f"source {changed[0]}"))
+                for source, entry in value.items():
+                    if now["sources"].get(source) != entry:
+                        how = "is another" if source in now["sources"] else "is missing"
+                        raise JournalError(self._other(f"the source of {source} {how}"))
             elif now[name] != value:
                 raise JournalError(self._other(f"{name} was {value!r}, now it is {now[name]!r}"))
-        self.journal.set("plan", now | {"sources": before["sources"] | now["sources"]})
+        for dataset, earlier in (self.journal.setting("counts") or {}).items():
+            wanted = counts[dataset]
+            if wanted is not None and (earlier is None or wanted < earlier):
+                was = "all" if earlier is None else earlier
+                raise JournalError(self._other(f"n of {dataset} was {was}, now it is {wanted}"))
+        self.journal.set("plan", now)
+        self.journal.set("counts", counts)
 
     def _other(self, what: str) -> str:
         return (
@@ -175,7 +202,7 @@ class Build:
                 self._directory, self._plan.name, self.datasets.values(), kept
             )
             self.journal.set("name", self._plan.name)
-            self.journal.set("datasets", [_stated(d) for d in self.datasets.values()])
+            self.journal.set("datasets", [stated(d) for d in self.datasets.values()])
         self.report.states = self.journal.counts()
         for draft in self.journal.drafts(State.REJECTED, State.QUEUED):
             self.report.reasons[draft.dataset, draft.reason or ""] += 1
@@ -221,10 +248,16 @@ class Build:
             if name == dataset and state not in _OUT
         )
         wanted = len(sample.chosen) - inside
-        coming = [i for i in (*sample.chosen, *sample.spare) if i.key not in known]
+        coming = self._new((*sample.chosen, *sample.spare), known)
         source = self._source_of(dataset)
+        if len(sample.chosen) + len(sample.spare) + sum(sample.faults.values()) == sample.rows:
+            self._exhausted.add(dataset)
         added = 0
-        while wanted > 0 and coming:
+        while wanted > 0:
+            if not coming:
+                coming = self._further(dataset, wanted, known)
+            if not coming:
+                break
             batch, coming = coming[:wanted], coming[wanted:]
             kept: list[tuple[SourceItem, str]] = []
             for item, picture in source.pictures(batch):
@@ -233,13 +266,38 @@ class Build:
                     counts = self.report.counts[dataset]
                     counts.faults["picture"] += 1
                     counts.examples.setdefault("picture", picture)
+                    self._unusable.add((dataset, item.key))
                 else:
                     kept.append((item, store_image(self._directory, picture)))
             order = {item.key: place for place, item in enumerate(batch)}
             self.journal.add(sorted(kept, key=lambda one: order[one[0].key]))
+            known.update(order)
             added += len(kept)
             wanted -= len(kept)
         return added
+
+    def _new(self, items: Iterable[SourceItem], known: set[str]) -> list[SourceItem]:
+        return [
+            item
+            for item in items
+            if item.key not in known and (item.dataset, item.key) not in self._unusable
+        ]
+
+    def _further(self, dataset: str, wanted: int, known: set[str]) -> list[SourceItem]:
+        """Return what comes next in the draw, by another pass over the source, if it has more."""
+        if dataset in self._exhausted:
+            return []
+        without = {(dataset, key) for key in known} | self._unusable
+        rows = self._source_of(dataset).items()
+        drawn = draw(
+            (row for row in rows if isinstance(row, Fault) or row.dataset == dataset),
+            wanted,
+            self._plan.seed,
+            without,
+        )
+        if not drawn.chosen:
+            self._exhausted.add(dataset)
+        return [*drawn.chosen, *drawn.spare]
 
     def _source_of(self, dataset: str) -> Source:
         for source, plan in self._sources:
@@ -252,7 +310,11 @@ class Build:
     async def _convert(self, converter: Converter) -> None:
         async def one(draft: Draft) -> None:
             pool = Pool(self.datasets[draft.dataset].open_metric)
-            made = await converter.convert(draft, self._picture(draft), pool)
+            unfit = _unfit(draft, self.datasets[draft.dataset])
+            if unfit is not None:
+                made: Converted | Rejected = Rejected(unfit)
+            else:
+                made = await converter.convert(draft, self._picture(draft), pool)
             if isinstance(made, Rejected):
                 self.journal.settle(draft.id, State.REJECTED, made.reason)
             else:
@@ -338,6 +400,14 @@ class Build:
         return (self._directory / draft.image).read_bytes()
 
 
+def _unfit(draft: Draft, dataset: Dataset) -> str | None:
+    """Return why no options could make an item of the suite out of a draft, None if some could."""
+    faults = check_meta(dataset.open_metric, draft.answers, draft.meta.over(dataset.meta))
+    if draft.options and not 2 <= len(draft.options) <= len(LETTERS):
+        faults.append(f"{len(draft.options)} options; it takes 2 to {len(LETTERS)}")
+    return faults[0] if faults else None
+
+
 def _open_all(plan: Plan) -> list[tuple[Source, SourcePlan]]:
     opened = [
         (
@@ -357,77 +427,6 @@ def _open_all(plan: Plan) -> list[tuple[Source, SourcePlan]]:
         return list(opened)
     rest = [source for source, one in opened if one.benchmark != VMCBENCH]
     return [(PairedSource(source, rest), one) for source, one in choices]
-
-
-def write_kept(
-    directory: Path, name: str, datasets: Iterable[Dataset], kept: Sequence[Draft]
-) -> Suite:
-    """Write a suite of kept drafts with the provenance of each, over an earlier one.
-
-    Raises:
-        SuiteError: what was made is no suite.
-    """
-    used = {draft.dataset for draft in kept}
-    ordered = sorted(kept, key=lambda draft: (draft.dataset, draft.origin.file, draft.origin.row))
-    write_provenance(directory, map(_provenance, ordered))
-    return write_suite(
-        directory,
-        name=name,
-        kind="paired",
-        datasets=[dataset for dataset in datasets if dataset.name in used],
-        items=(
-            DraftItem(
-                dataset=draft.dataset,
-                key=draft.key,
-                question=draft.question,
-                image=draft.image,
-                answers=draft.answers,
-                options=draft.options,
-                gold_index=draft.gold_index,
-                meta=draft.meta,
-            )
-            for draft in ordered
-        ),
-        replace_old=True,
-    )
-
-
-def write_from_journal(directory: Path) -> Suite | None:
-    """Write the suite anew from a journal, as after a review; None where nothing is kept.
-
-    Raises:
-        JournalError: no build there, or none that has been written before.
-        SuiteError: what was made is no suite.
-    """
-    journal = Journal(directory)
-    try:
-        name, datasets = journal.setting("name"), journal.setting("datasets")
-        if datasets is None:
-            raise JournalError(f"{directory}: nothing was kept yet; run ctv-tui suite build first")
-        kept = list(journal.drafts(State.KEPT))
-        made = [Dataset(**entry) for entry in datasets]
-        return write_kept(directory, name, made, kept) if kept else None
-    finally:
-        journal.close()
-
-
-def _stated(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "open_metric": dataset.open_metric,
-        "max_new_tokens": dataset.max_new_tokens,
-        "open_instruction": dataset.open_instruction,
-    }
-
-
-def _provenance(draft: Draft) -> dict[str, Any]:
-    return {
-        "dataset": draft.dataset,
-        "key": draft.key,
-        "source_file": draft.origin.file,
-        "source_row": draft.origin.row,
-        **draft.provenance,
-    }
 
 
 def is_rules(plan: Plan) -> bool:

@@ -85,7 +85,7 @@ class RulesConverter:
         rng = random.Random(_seed(draft, "rules"))
         dataset = self._datasets.get(draft.dataset) or _Dataset(())
         chosen = _Chosen(key, truth, wanted)
-        for text in dataset.common(key, rng):
+        for text in dataset.common(key, wanted, rng):
             chosen.offer(text, must=True)
         for text in dataset.offers(draft, key, rng):
             if chosen.enough:
@@ -117,12 +117,15 @@ class _Dataset:
             if count >= _COMMON_COUNT and count >= _COMMON_SHARE * total
         ]
 
-    def common(self, key: str, rng: random.Random) -> Iterator[str]:
-        """Yield answers that are the key of a share of all items, as often as hides that."""
+    def common(self, key: str, wanted: int, rng: random.Random) -> Iterator[str]:
+        """Yield answers that are the key of a share of all items, as often as hides that.
+
+        Such an answer is no hint if it is wrong ``wanted`` times for each time that it is right.
+        """
         shape = shape_of(key)
         for answer, share in self._common:
             alike = shape.alike(shape_of(answer)) or normalised(answer) in _SAYS_NOTHING
-            if alike and rng.random() < min(1.0, 3 * share / (1 - share)):
+            if alike and rng.random() * (1 - share) < wanted * share:
                 yield answer
 
     def offers(self, draft: Draft, key: str, rng: random.Random) -> Iterator[str]:

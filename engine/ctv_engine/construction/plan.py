@@ -24,6 +24,17 @@ _SOURCE = {
     "open_instruction",
 }  # fmt: skip
 
+_KIND_OF: Mapping[str, type] = {
+    "seed": int, "options": int, "n": int, "max_new_tokens": int, "sources": dict,
+    "providers": dict, "columns": dict,
+}  # fmt: skip
+"""What a setting must be, where that is not a text."""
+_KINDS: Mapping[type, str] = {
+    int: "it must be a whole number",
+    str: "it must be a text",
+    dict: "it must be a table",
+}
+
 
 class PlanError(Exception):
     """A plan that can't be carried out; names the setting and the way out."""
@@ -95,8 +106,10 @@ class Plan:
             if source.benchmark not in BENCHMARKS:
                 known = ", ".join(BENCHMARKS)
                 raise PlanError(f"no benchmark is called {source.benchmark!r}; there are {known}")
-            if source.n is not None and source.n < 1:
-                raise PlanError(f"{source.benchmark}: n is {source.n}; take 1 or more")
+            for name in ("n", "max_new_tokens"):
+                value = getattr(source, name)
+                if value is not None and value < 1:
+                    raise PlanError(f"{source.benchmark}: {name} is {value}; take 1 or more")
             if source.open_metric is not None and source.open_metric not in OPEN_METRICS:
                 known = ", ".join(OPEN_METRICS)
                 raise PlanError(
@@ -104,6 +117,8 @@ class Plan:
                 )
         names = [s.made_dataset.name for s in self.sources if s.benchmark != VMCBENCH]
         for name in names:
+            if name == "macro":
+                raise PlanError("the dataset name 'macro' is reserved; give it another `dataset`")
             if names.count(name) > 1:
                 raise PlanError(f"two sources make a dataset {name!r}; give one another `dataset`")
         if VMCBENCH in {s.benchmark for s in self.sources} and not names:
@@ -114,7 +129,7 @@ class Plan:
     def fingerprint(self) -> dict[str, Any]:
         """Return what a build must have in common with the one that it goes on with.
 
-        Counts may grow and annotators may be added, so they are not in it.
+        Counts may grow and annotators may be added, so they are not in it; sources may be added.
         """
         return {
             "seed": self.seed,
@@ -139,62 +154,70 @@ def plan_of(table: Mapping[str, Any], base: Path) -> Plan:
     Raises:
         PlanError: an unknown name or a value of the wrong kind.
     """
-    _known(table, _TOP, "the file")
+    check_table(table)
     preset = table.get("preset")
     if preset is not None and preset not in PRESETS:
         raise PlanError(f"unknown preset {preset!r}; there is {', '.join(PRESETS)}")
     counts = PRESETS[preset] if preset else {}
     entries = table.get("sources")
-    if not isinstance(entries, Mapping):
+    if entries is None:
         raise PlanError("no [sources.NAME] table")
     sources = []
     for name, entry in entries.items():
-        if not isinstance(entry, Mapping):
-            raise PlanError(f"[sources.{name}] must be a table with a path")
-        _known(entry, _SOURCE, f"[sources.{name}]")
         benchmark = entry.get("benchmark", name)
         if "path" not in entry:
             raise PlanError(f"[sources.{name}] has no path")
-        try:
-            sources.append(
-                SourcePlan(
-                    **{
-                        **entry,
-                        "benchmark": benchmark,
-                        "path": str(base / entry["path"]),
-                        "images": str(base / entry["images"]) if "images" in entry else None,
-                        "n": entry.get("n", counts.get(benchmark)),
-                    }
-                )
+        sources.append(
+            SourcePlan(
+                **{
+                    **entry,
+                    "benchmark": benchmark,
+                    "path": str(base / entry["path"]),
+                    "images": str(base / entry["images"]) if "images" in entry else None,
+                    "n": entry.get("n", counts.get(benchmark)),
+                }
             )
-        except TypeError as error:
-            raise PlanError(f"[sources.{name}]: {error}") from error
+        )
     annotate = table.get("annotate", ())
     return Plan(
         name=str(table.get("name", "suite")),
         sources=tuple(sources),
-        seed=_whole(table, "seed", 0),
-        options=_whole(table, "options", 4),
+        seed=table.get("seed", 0),
+        options=table.get("options", 4),
         convert=str(table.get("convert", RULES)),
-        review=_name(table, "review"),
-        rate=_name(table, "rate"),
+        review=table.get("review"),
+        rate=table.get("rate"),
         annotate=(annotate,) if isinstance(annotate, str) else tuple(annotate),
     )
 
 
-def _known(table: Mapping[str, Any], known: set[str], where: str) -> None:
+def check_table(table: Mapping[str, Any]) -> None:
+    """Check the names and the kinds of the values in what a TOML file holds.
+
+    Raises:
+        PlanError: an unknown name or a value of the wrong kind.
+    """
+    _check(table, _TOP, "the file", "")
+    if table.get("kind", "paired") != "paired":
+        raise PlanError(f"kind is {table['kind']!r}; what is built is always 'paired'")
+    for name, entry in table.get("sources", {}).items():
+        if not isinstance(entry, dict):
+            raise PlanError(f"[sources.{name}] must be a table with a path")
+        _check(entry, _SOURCE, f"[sources.{name}]", f"sources.{name}.")
+        for part, column in entry.get("columns", {}).items():
+            if not isinstance(column, str):
+                raise PlanError(f"sources.{name}.columns.{part} is {column!r}; {_KINDS[str]}")
+
+
+def _check(table: Mapping[str, Any], known: set[str], where: str, before: str) -> None:
     unknown = sorted(table.keys() - known)
     if unknown:
         raise PlanError(f"{where}: unknown {unknown[0]!r}; known are {', '.join(sorted(known))}")
-
-
-def _name(table: Mapping[str, Any], name: str) -> str | None:
-    value = table.get(name)
-    return None if value is None else str(value)
-
-
-def _whole(table: Mapping[str, Any], name: str, default: int) -> int:
-    value = table.get(name, default)
-    if type(value) is not int:
-        raise PlanError(f"{name} is {value!r}; it must be a whole number")
-    return value
+    for name, value in table.items():
+        kind = _KIND_OF.get(name, str)
+        # True is an int to isinstance.
+        fits = type(value) is int if kind is int else isinstance(value, kind)
+        if name == "annotate" and isinstance(value, (list, tuple)):
+            fits = all(isinstance(one, str) for one in value)
+        if not fits:
+            raise PlanError(f"{before}{name} is {value!r}; {_KINDS[kind]}")

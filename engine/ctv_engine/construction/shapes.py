@@ -22,6 +22,9 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _YEARS = range(1500, 2101)
+_LONGEST_NUMBER = 24
+"""Digits of the longest number that others are made of; decimal arithmetic keeps 28."""
+_AROUND = " .,;:!\"'()"
 _SMALL = 12
 _OPPOSITES = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 _LEAST_APART = 0.06
@@ -51,11 +54,13 @@ class Shape:
 
 def shape_of(text: str) -> Shape:
     """Return the shape of an answer."""
-    if text.strip().lower() in _OPPOSITES:
+    if opposite(text) is not None:
         return Shape("yes or no")
     found = _ONE_NUMBER.fullmatch(text.strip())
     if found and len(found["before"].split()) <= 1 and len(found["after"].split()) <= 3:
         digits = found["number"].replace(",", "")
+        if len(digits) > _LONGEST_NUMBER:
+            return Shape("coded")
         value = Decimal(digits)
         bare = not found["before"] and not found["after"]
         if bare and digits.isdigit() and len(digits) == 4 and int(digits) in _YEARS:
@@ -77,11 +82,14 @@ def shape_of(text: str) -> Shape:
 
 
 def opposite(text: str) -> str | None:
-    """Return *no* for *yes* and the like, written in the same case; None for any other text."""
-    other = _OPPOSITES.get(text.strip().lower())
+    """Return *no* for *yes* and the like, written in the same case; None for any other text.
+
+    What stands around the word (a stop, quotes) does not count.
+    """
+    shown = text.strip(_AROUND)
+    other = _OPPOSITES.get(shown.lower())
     if other is None:
         return None
-    shown = text.strip()
     return other.upper() if shown.isupper() else other.title() if shown[0].isupper() else other
 
 

@@ -54,6 +54,9 @@ SUITE_FILE = "suite.toml"
 ITEMS_FILE = "items.jsonl"
 MAX_PROBLEMS = 20
 
+_NEW = ".new"
+"""Behind the names of files that are not in place yet."""
+
 _IMAGE_MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", ".png"),
     (b"\xff\xd8\xff", ".jpg"),
@@ -108,8 +111,8 @@ def write_suite(
     """Write a suite directory and return it as :func:`read_suite` reads it.
 
     Images are stored once per content, under their SHA-256. Both files are written beside their
-    names and put in place when they are whole, ``suite.toml`` last: a directory without it is not a
-    suite.
+    names and put in place when they are whole and checked, ``suite.toml`` last: a directory without
+    it is not a suite, and an earlier suite stays as it was if this one has a fault.
 
     Raises:
         SuiteError: what was written does not pass the checks of :func:`read_suite`.
@@ -119,7 +122,7 @@ def write_suite(
     if (directory / SUITE_FILE).exists() and not replace_old:
         raise FileExistsError(f"{directory} already holds a suite")
     (directory / "images").mkdir(parents=True, exist_ok=True)
-    new_items, new_head = directory / f"{ITEMS_FILE}.new", directory / f"{SUITE_FILE}.new"
+    new_items, new_head = directory / f"{ITEMS_FILE}{_NEW}", directory / f"{SUITE_FILE}{_NEW}"
     with new_items.open("w", encoding="utf-8") as out:
         for item in items:
             image = item.image
@@ -151,9 +154,15 @@ def write_suite(
             stated = dataset.meta.stated().items()
             head.append(f"meta = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in stated)} }}")
     new_head.write_text("\n".join(head) + "\n", encoding="utf-8")
+    try:
+        suite = _read_suite(directory, _NEW)
+    except SuiteError:
+        new_items.unlink()
+        new_head.unlink()
+        raise
     new_items.replace(directory / ITEMS_FILE)
     new_head.replace(directory / SUITE_FILE)
-    return read_suite(directory)
+    return suite
 
 
 def store_image(directory: Path, image: bytes) -> str:
@@ -179,8 +188,12 @@ def read_suite(directory: Path) -> Suite:
         SuiteError: with one line per fault (missing file, bad TOML or JSON, unknown metric,
             duplicate key, missing option, image that is absent, altered or not a picture).
     """
-    directory = Path(directory)
-    head = _read_head(directory)
+    return _read_suite(Path(directory), "")
+
+
+def _read_suite(directory: Path, suffix: str) -> Suite:
+    """Read the suite whose two files have ``suffix`` behind their names."""
+    head = _read_head(directory, suffix)
     problems: list[str] = []
     datasets = _read_datasets(head, problems)
     kind = head.get("kind", "paired")
@@ -191,14 +204,14 @@ def read_suite(directory: Path) -> Suite:
     if order not in ("seeded", "file"):
         problems.append(f"{SUITE_FILE}: option_order is {order!r}; use 'seeded' or 'file'")
 
-    digest = hashlib.sha256((directory / SUITE_FILE).read_bytes())
+    digest = hashlib.sha256((directory / f"{SUITE_FILE}{suffix}").read_bytes())
     for filled in _filled_in(head, datasets):
         digest.update(filled)
     items: list[Item] = []
     by_name = {dataset.name: dataset for dataset in datasets}
     seen: dict[tuple[str, str], int] = {}
     image_digests: dict[str, str | None] = {}
-    items_file = directory / ITEMS_FILE
+    items_file = directory / f"{ITEMS_FILE}{suffix}"
     if not items_file.is_file():
         raise SuiteError(directory, [f"no {ITEMS_FILE}; each line of it is one item"])
     with items_file.open("rb") as lines:
@@ -245,10 +258,10 @@ def _toml(value: str | int | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _read_head(directory: Path) -> dict[str, Any]:
+def _read_head(directory: Path, suffix: str) -> dict[str, Any]:
     if not directory.is_dir():
         raise SuiteError(directory, ["no such directory"])
-    path = directory / SUITE_FILE
+    path = directory / f"{SUITE_FILE}{suffix}"
     if not path.is_file():
         raise SuiteError(directory, [f"no {SUITE_FILE}: this is not a suite directory"])
     try:

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from waiting import wait_until
 
 from ctv_engine.construction.journal import Journal, State
+from ctv_engine.construction.writing import write_from_journal
 from ctv_engine.suite import read_suite
 from ctv_tui.cli import cli
 
@@ -86,6 +88,7 @@ BAD = [
     (("--source", "chartqa=none.parquet"), "no such file or folder"),
     ((), "no sources; name one with --source"),
     (("--source", "chartqa=x", "--n", "many"), "--n many: write a number"),
+    (("--source", "chartqa=x", "--n", "²"), "--n ²: write a number"),
     (("--source", "chartqa=x", "--n", "docvqa=3"), "no source is called 'docvqa'"),
     (("--config", "none.toml"), "none.toml: can't be read"),
 ]
@@ -116,6 +119,58 @@ def test_a_build_that_is_killed_goes_on(charts: Path, tmp_path: Path) -> None:
     assert read_suite(out).digest == read_suite(tmp_path / "straight").digest
 
 
+def test_restart_with_a_source_that_is_not_there_forgets_nothing(
+    charts: Path, tmp_path: Path
+) -> None:
+    source = ("--source", f"chartqa={charts}", "--n", "5")
+    assert suite("build", "--out", tmp_path / "s", *source).exit_code == 0
+    failed = suite("build", "--out", tmp_path / "s", "--source", "chartqa=none", "--restart")
+    assert failed.exit_code == 2
+    assert (tmp_path / "s" / "build.db").is_file()
+
+
+def test_a_suite_that_no_build_made_is_not_written_over(charts: Path, tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text("by hand", encoding="utf-8")
+    source = ("--source", f"chartqa={charts}", "--n", "5")
+    refused = suite("build", "--out", tmp_path, *source)
+    assert refused.exit_code == 2 and "--restart to replace it" in refused.output
+    assert (tmp_path / "suite.toml").read_text(encoding="utf-8") == "by hand"
+    assert suite("build", "--out", tmp_path, *source, "--restart").exit_code == 0
+
+
+def test_a_journal_that_somebody_else_writes(
+    charts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ("--source", f"chartqa={charts}")
+    assert suite("build", "--out", tmp_path, *source, "--n", "5").exit_code == 0
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0.1}))
+    other = connect(tmp_path / "build.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    refused = suite("build", "--out", tmp_path, *source, "--n", "6")
+    other.close()
+    assert refused.exit_code == 1
+    assert "build.db: database is locked; is another build running there" in refused.output
+
+
+BAD_FILES = [
+    ("sources = 3", "sources is 3; it must be a table"),
+    ("[sources]\nchartqa = 3", "[sources.chartqa] must be a table"),
+    ("[sources.chartqa]\ncolumns = 'a'", "sources.chartqa.columns is 'a'; it must be a table"),
+    ("[sources.chartqa]\npath = 3", "sources.chartqa.path is 3; it must be a text"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_FILES)
+def test_a_plan_of_another_kind_than_options_add_to(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "build.toml").write_text(text, encoding="utf-8")
+    done = suite("build", "--config", tmp_path / "build.toml", "--out", tmp_path / "s",
+                 "--source", "chartqa=x", "--columns", "answer=a")  # fmt: skip
+    assert (done.exit_code, message in done.output) == (2, True), done.output
+
+
 # --- diff -----------------------------------------------------------------------------------------
 
 
@@ -129,8 +184,6 @@ def test_the_same_and_a_changed_suite(built: Path, tmp_path: Path) -> None:
     journal.decide(first.id, "edit", state=State.KEPT, options=options)
     journal.decide(second.id, "drop", state=State.DROPPED, reason="ambiguous")
     journal.close()
-    from ctv_engine.construction.build import write_from_journal
-
     write_from_journal(other)
     done = suite("diff", built, other)
     assert done.exit_code == 1

@@ -12,11 +12,12 @@ from pathlib import Path
 import published
 import pytest
 
-from ctv_engine.construction.build import Build, Report, write_from_journal
+from ctv_engine.construction.build import Build, Report
 from ctv_engine.construction.converting import Converted, Pool, Rejected
 from ctv_engine.construction.distractors import RulesConverter
 from ctv_engine.construction.journal import Draft, Journal, JournalError, State, Vote
 from ctv_engine.construction.plan import Plan, PlanError, SourcePlan, plan_of
+from ctv_engine.construction.writing import write_from_journal
 from ctv_engine.llm.asking import BudgetSpent, Unreachable
 from ctv_engine.suite import read_suite
 from ctv_engine.suite.provenance import read_provenance
@@ -70,7 +71,7 @@ def test_a_broken_picture_makes_room_for_the_next(charts: Path, tmp_path: Path) 
     assert report.of("ChartQA", State.KEPT) == 50
     everything = run(tmp_path / "all", plan(charts, None))
     assert everything.of("ChartQA", State.KEPT) == ROWS - ROWS // 10
-    assert everything.counts["ChartQA"].faults["picture"] >= ROWS // 10
+    assert everything.counts["ChartQA"].faults["picture"] == ROWS // 10
 
 
 def test_the_same_call_again_does_nothing_anew(charts: Path, tmp_path: Path) -> None:
@@ -96,6 +97,19 @@ def test_another_plan_is_refused(charts: Path, tmp_path: Path) -> None:
         JournalError, match=r"other settings \(seed was 0, now it is 7\).*--restart"
     ):
         run(tmp_path / "suite", plan(charts, seed=7))
+    with pytest.raises(JournalError, match=r"n of ChartQA was 20, now it is 5.*--restart"):
+        run(tmp_path / "suite", plan(charts, 5))
+
+
+def test_a_replaced_item_that_comes_back_is_one_more(charts: Path, tmp_path: Path) -> None:
+    run(tmp_path / "suite", plan(charts))
+    journal = Journal(tmp_path / "suite")
+    first = next(journal.drafts(State.KEPT))
+    journal.decide(first.id, "drop", state=State.DROPPED, reason="ambiguous")
+    assert run(tmp_path / "suite", plan(charts)).of("ChartQA", State.KEPT) == 20
+    journal.undo()
+    journal.close()
+    assert run(tmp_path / "suite", plan(charts)).of("ChartQA", State.KEPT) == 21
 
 
 # --- converters and annotators that ask somebody --------------------------------------------------
@@ -260,6 +274,18 @@ BAD_PLANS = [
     ({"sources": {"chartqa": {"path": "x"}}, "preset": "paper"}, "unknown preset"),
     ({"sources": {"vmcbench": {"path": "x"}}}, "add the open benchmarks"),
     ({"sorces": {}}, "unknown 'sorces'"),
+    ({"sources": 3}, "sources is 3; it must be a table"),
+    ({"sources": {"chartqa": 3}}, "must be a table with a path"),
+    ({"sources": {"chartqa": {"path": 3}}}, "sources.chartqa.path is 3; it must be a text"),
+    ({"sources": {"chartqa": {"path": "x", "n": True}}}, "n is True; it must be a whole number"),
+    ({"sources": {"chartqa": {"path": "x", "n": 2.5}}}, "n is 2.5; it must be a whole number"),
+    ({"sources": {"chartqa": {"path": "x", "columns": {"a": 1}}}}, "columns.a is 1"),
+    ({"sources": {"chartqa": {"path": "x", "max_new_tokens": 0}}}, "max_new_tokens is 0"),
+    ({"sources": {"chartqa": {"path": "x", "dataset": "macro"}}}, "'macro' is reserved"),
+    ({"sources": {"chartqa": {"path": "x"}}, "annotate": 3}, "annotate is 3"),
+    ({"sources": {"chartqa": {"path": "x"}}, "annotate": ["a", 3]}, "annotate is"),
+    ({"sources": {"chartqa": {"path": "x"}}, "preset": ["p"]}, "preset is"),
+    ({"sources": {"chartqa": {"path": "x"}}, "kind": "gold"}, "always 'paired'"),
 ]
 
 

@@ -101,7 +101,8 @@ def test_a_percentage_stays_within_a_hundred() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "other"), [("Yes", "No"), ("no", "yes"), ("TRUE", "FALSE"), ("maybe", None)]
+    ("key", "other"),
+    [("Yes", "No"), ("no", "yes"), ("TRUE", "FALSE"), ("Yes.", "No"), ("maybe", None)],
 )
 def test_yes_or_no(key: str, other: str | None) -> None:
     assert opposite(key) == other
@@ -151,6 +152,20 @@ def test_a_frequent_key_is_no_hint() -> None:
     # Three times as often a distractor as a key would make it worthless as a hint; there are too
     # few texts for that here, so every one of them has it.
     assert as_distractor == len(others)
+
+
+def test_of_two_options_a_frequent_key_is_wrong_as_often_as_it_is_right() -> None:
+    answers = [*(Known("?", f"{a} {b}") for a in WORDS for b in WORDS[:7]),
+               *[Known("?", "unanswerable")] * 30]  # fmt: skip
+    converter = RulesConverter({"d": answers}, 2)
+    wrong = 0
+    for number, one in enumerate(answers[:70]):
+        made = converter.options_of(draft([one.answer], key=str(number)), "exact_match")
+        assert isinstance(made, Converted)
+        wrong += "unanswerable" in made.options
+    # It is right for 30 of 100, so it is to be wrong for 30 of the other 70: a binomial count
+    # with a deviation of 4.1.
+    assert 30 - 4 * 4.1 < wrong < 30 + 4 * 4.1
 
 
 def test_too_few_that_are_wrong() -> None:

@@ -71,7 +71,7 @@ def text(cell: Any) -> str:
     """Return a cell as one trimmed text; a list with one element is that element."""
     if isinstance(cell, (list, tuple)) and len(cell) == 1:
         cell = cell[0]
-    return "" if cell is None else str(cell).strip()
+    return _plain(cell)
 
 
 def texts(cell: Any) -> list[str]:
@@ -89,7 +89,9 @@ def texts(cell: Any) -> list[str]:
 
 
 def _plain(element: Any) -> str:
-    return "" if element is None else str(element).strip()
+    """Return what a cell says; half of a surrogate pair, which no file can hold, becomes ``?``."""
+    shown = "" if element is None else str(element).strip()
+    return shown.encode("utf-8", "replace").decode("utf-8")
 
 
 def _literal(cell: str) -> Any:
