@@ -6,7 +6,8 @@ import sqlite3
 import sys
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import click
 
 from ctv_tui.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from ctv_tui.cli.options import option
+from ctv_tui.cli.suite_build_models import asked_models, model_options, named, needs_models
 
 if TYPE_CHECKING:
     from ctv_engine.construction.build import Report
@@ -66,37 +68,49 @@ if TYPE_CHECKING:
 @option("--name", env="SUITE_NAME", help="Name of the suite; by default that of the directory.")
 @option("--seed", env="SEED", type=int, help="Of the sample; by default 0.")
 @option("--options", "options_", env="OPTIONS", type=int, help="Options per item; by default 4.")
-@option("--restart", env="RESTART", is_flag=True, help="Forget what an earlier build did there.")
+@option(
+    "--restart",
+    env="RESTART",
+    is_flag=True,
+    help="Forget what an earlier build did there, but for the models' replies.",
+)
+@model_options
 @click.pass_context
 def command(
     ctx: click.Context, /, config: str | None, out: str, restart: bool, **values: Any
 ) -> None:
     """Make a paired suite: sample, convert to multiple choice, check, write.
 
-    Wrong options come from the answers of the same dataset, by rule: no model and no network. A
-    call that was interrupted goes on where it ended when it is repeated; the suite can be written
-    again and again while it grows.
+    Wrong options come from the answers of the same dataset, by rule, without model or network; with
+    --convert, language models propose, review, choose and rate them. A call that was interrupted
+    goes on where it ended when it is repeated, and pays for no reply twice; the suite can be
+    written again and again while it grows.
     """
     from ctv_engine.construction.build import Build
     from ctv_engine.construction.journal import JournalError
     from ctv_engine.construction.plan import PlanError
     from ctv_engine.construction.source import SourceError
+    from ctv_engine.llm.providers import ProviderError
     from ctv_engine.suite import SuiteError
     from ctv_tui.cli.engine_process import CommandError
 
     directory = Path(out)
     try:
         plan = _plan(config, directory, values)
-        with _Progress() as progress:
-            build = Build(directory, plan, tell=progress.show, restart=restart)
-            try:
-                report = build.run()
-            finally:
-                build.close()
+        with ExitStack() as stack:
+            progress = stack.enter_context(_Progress())
+            models = None
+            if needs_models(plan):
+                models = stack.enter_context(asked_models(plan, directory, config, values))
+                progress.beside = models.spent
+            parts = models.parts() if models is not None else {}
+            build = Build(directory, plan, tell=progress.show, restart=restart, **parts)
+            stack.enter_context(closing(build))
+            report = build.run()
     except KeyboardInterrupt:
         click.echo("\ninterrupted; repeat the command to go on", err=True)
         ctx.exit(EXIT_INTERRUPTED)
-    except (PlanError, JournalError, SourceError, SuiteError) as error:
+    except (PlanError, JournalError, ProviderError, SourceError, SuiteError) as error:
         raise CommandError(str(error), EXIT_USAGE) from error
     except OSError as error:
         raise CommandError(f"{directory}: {error}", EXIT_FAILED) from error
@@ -107,6 +121,8 @@ def command(
         ) from error
     for line in report_lines(report, directory):
         click.echo(line)
+    if models is not None:
+        click.echo(models.spent())
     ctx.exit(0 if report.suite is not None and not report.waiting else EXIT_FAILED)
 
 
@@ -138,6 +154,7 @@ def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Pla
         for name in [benchmark] if dot else list(sources):
             entry = _of(sources, name, "--columns")
             entry["columns"] = {**entry.get("columns", {}), (rest if dot else part): column}
+    named(table, values)
     for name in ("name", "seed", "preset"):
         if values[name] is not None:
             table[name] = values[name]
@@ -188,6 +205,7 @@ class _Progress:
     def __init__(self) -> None:
         self._shown_at = 0.0
         self._what = ""
+        self.beside: Callable[[], str] = str
         self._is_terminal = sys.stderr.isatty()
 
     def __enter__(self) -> _Progress:
@@ -204,7 +222,10 @@ class _Progress:
         self._what, self._shown_at = what, now
         from ctv_tui.data.safe_text import safe
 
-        click.echo(f"\r\x1b[K{safe(what)}: {done:,} of {of:,}", nl=False, err=True)
+        line = f"{safe(what)}: {done:,} of {of:,}"
+        if beside := self.beside():
+            line += f"; {beside}"
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
 
 def report_lines(report: Report, directory: Path) -> list[str]:

@@ -24,17 +24,21 @@ from ctv_engine.construction.readers.pairing import PairedSource
 from ctv_engine.construction.sampling import Sample, draw
 from ctv_engine.construction.source import Fault, Source, SourceItem
 from ctv_engine.construction.writing import stated, write_kept
-from ctv_engine.llm.asking import AskError, BudgetSpent
+from ctv_engine.llm.asking import AskError, BudgetSpent, Unreachable, gravest
 from ctv_engine.suite import LETTERS, Dataset, Suite, store_image
 from ctv_engine.suite.files import SUITE_FILE
 from ctv_engine.suite.metrics import check_meta
 
 AT_ONCE = 16
 ROUNDS = 8
+GIVE_UP_AFTER = 8
 _OUT = (State.REJECTED, State.DROPPED)
 
 Tell = Callable[[str, int, int], None]
 """(what is being done, how many are done, of how many)."""
+
+Agree = Callable[[int, int], bool]
+"""(items to convert, items to annotate): whether to go on."""
 
 
 @dataclass
@@ -74,11 +78,13 @@ class Build:
         converter: Callable[[dict[str, tuple[Known, ...]]], Converter] | None = None,
         annotators: Sequence[Annotator] = (),
         tell: Tell = lambda what, done, of: None,
+        agree: Agree = lambda convert, annotate: True,
         restart: bool = False,
     ) -> None:
         """Open the sources and the journal, with ``restart`` a new one in place of an earlier one.
 
         ``converter`` makes the converter from each dataset's answers; by default it is the rules.
+        ``agree`` is asked once, before the first item is converted or annotated.
 
         Raises:
             JournalError: the directory holds a build of another plan, or a suite that no build
@@ -87,6 +93,7 @@ class Build:
         """
         self._plan = plan
         self._tell = tell
+        self._agree = agree
         self._annotators = tuple(annotators)
         self._make_converter = converter or (lambda known: RulesConverter(known, plan.options))
         self.datasets = {
@@ -110,6 +117,7 @@ class Build:
         except JournalError:
             self.journal.close()
             raise
+        self._unanswered: set[int] = set()
         self.report = Report(counts={name: Counts() for name in self.datasets})
 
     def close(self) -> None:
@@ -161,15 +169,29 @@ class Build:
             for dataset, sample in self._read(source, wanted).items():
                 known[dataset] = sample.answers
                 short[dataset] = sample
-        converter = self._make_converter(known)
-        for _ in range(ROUNDS):
-            added = sum(self._take(dataset, sample) for dataset, sample in short.items())
-            asyncio.run(self._convert(converter))
+        asyncio.run(self._decide(self._make_converter(known), short))
+        return self.finish()
+
+    async def _decide(self, converter: Converter, samples: dict[str, Sample]) -> None:
+        """Convert until as many items as wanted are not out, then annotate, in one event loop."""
+        for number in range(ROUNDS):
+            added = sum(self._take(dataset, sample) for dataset, sample in samples.items())
+            if number == 0 and not self._agreed():
+                self.report.stopped = "not begun"
+                return
+            await self._convert(converter)
             if not added or self.report.stopped:
                 break
         if not self.report.stopped:
-            asyncio.run(self._annotate())
-        return self.finish()
+            await self._annotate()
+
+    def _agreed(self) -> bool:
+        counts: Counter[State] = Counter()
+        for (_, state), n in self.journal.counts().items():
+            counts[state] += n
+        converting, converted = counts[State.SAMPLED], counts[State.CONVERTED]
+        annotating = converting + converted if self._annotators else 0
+        return not (converting or annotating) or self._agree(converting, annotating)
 
     def finish(self) -> Report:
         """Write the suite from what is kept by now, and count."""
@@ -313,12 +335,21 @@ class Build:
 
         async def one(draft: Draft) -> None:
             votes = {vote.annotator: vote for vote in self.journal.votes(draft.id)}
-            missing = [a for a in self._annotators if a.name not in votes]
             picture = self._picture(draft)
-            for annotator in missing:
-                vote = await annotator.vote(draft, picture)
+
+            async def ask(annotator: Annotator) -> AskError | None:
+                try:
+                    vote = await annotator.vote(draft, picture)
+                except AskError as error:
+                    return error
                 self.journal.vote(draft.id, vote)
                 votes[annotator.name] = vote
+                return None
+
+            missing = [a for a in self._annotators if a.name not in votes]
+            failed = [error for error in await asyncio.gather(*map(ask, missing)) if error]
+            if failed:
+                raise gravest(failed)
             asked = [votes[annotator.name] for annotator in self._annotators]
             decided = verdict(draft, asked, len(self._annotators))
             if decided is not None:
@@ -329,13 +360,16 @@ class Build:
     async def _each(
         self, what: str, drafts: Sequence[Draft], step: Callable[[Draft], Awaitable[None]]
     ) -> None:
-        """Take the step for every draft, some at once; a spent budget ends it."""
-        coming = iter(drafts)
-        done = 0
+        """Take the step for every draft, some at once; items without a reply are left for a call.
+
+        A spent budget ends it, and so does a provider that leaves so many in a row unanswered.
+        """
+        coming = iter([draft for draft in drafts if draft.id not in self._unanswered])
+        done = in_a_row = 0
         self._tell(what, 0, len(drafts))
 
         async def work() -> None:
-            nonlocal done
+            nonlocal done, in_a_row
             for draft in coming:
                 if self.report.stopped:
                     return
@@ -345,13 +379,22 @@ class Build:
                     self.report.stopped = str(error)
                     return
                 except AskError as error:
+                    self._unanswered.add(draft.id)
                     self.report.reasons[draft.dataset, f"waits: {error}"] += 1
+                    in_a_row += isinstance(error, Unreachable)
+                    if in_a_row >= GIVE_UP_AFTER and not self.report.stopped:
+                        self.report.stopped = f"{in_a_row} items in a row without a reply: {error}"
+                else:
+                    in_a_row = 0
                 done += 1
                 self._tell(what, done, len(drafts))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, len(drafts))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(AT_ONCE, len(drafts))):
+                    group.create_task(work())
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
 
     def _picture(self, draft: Draft) -> bytes:
         return (self._directory / draft.image).read_bytes()

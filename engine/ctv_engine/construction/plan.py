@@ -14,7 +14,11 @@ from ctv_engine.suite.metrics import OpenMetric
 
 RULES = "rules"
 VMCBENCH = "vmcbench"
-_TOP = {"name", "seed", "options", "preset", "convert", "annotate", "sources", "kind", "providers"}
+NO_REVIEW = "none"
+_TOP = {
+    "name", "seed", "options", "preset", "convert", "review", "rate", "annotate", "sources", "kind",
+    "providers",
+}  # fmt: skip
 _SOURCE = {
     "benchmark", "path", "images", "columns", "n", "dataset", "open_metric", "max_new_tokens",
     "open_instruction",
@@ -66,13 +70,20 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole build. ``convert`` and ``annotate`` name ``rules`` or language-model providers."""
+    """A whole build.
+
+    ``convert`` is ``rules`` or the name of a language-model provider; ``review`` and ``rate`` name
+    others for these stages, the same one without them; ``review`` may be ``none``. ``annotate``
+    names the providers that answer the converted items.
+    """
 
     name: str
     sources: tuple[SourcePlan, ...]
     seed: int = 0
     options: int = 4
     convert: str = RULES
+    review: str | None = None
+    rate: str | None = None
     annotate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -85,6 +96,8 @@ class Plan:
             raise PlanError("no sources; name one with --source chartqa=PATH")
         if not 2 <= self.options <= 10:
             raise PlanError(f"options is {self.options}; choose 2 to 10")
+        if self.convert == RULES and (self.review or self.rate):
+            raise PlanError("review and rate belong to a conversion by a provider: name it too")
         if len(self.annotate) == 1:
             raise PlanError("one annotator proves little; name two or more, or none")
         if len(set(self.annotate)) < len(self.annotate):
@@ -122,6 +135,8 @@ class Plan:
             "seed": self.seed,
             "options": self.options,
             "convert": self.convert,
+            "review": self.review,
+            "rate": self.rate,
             "sources": {
                 source.made_dataset.name: {
                     key: value
@@ -170,6 +185,8 @@ def plan_of(table: Mapping[str, Any], base: Path) -> Plan:
         seed=table.get("seed", 0),
         options=table.get("options", 4),
         convert=str(table.get("convert", RULES)),
+        review=table.get("review"),
+        rate=table.get("rate"),
         annotate=(annotate,) if isinstance(annotate, str) else tuple(annotate),
     )
 

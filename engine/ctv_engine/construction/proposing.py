@@ -16,7 +16,7 @@ from ctv_engine.construction.candidates import (
 from ctv_engine.construction.prompts import KINDS, Kind
 from ctv_engine.construction.prompts.asking import ShownItem
 from ctv_engine.construction.replies import Distractor, Proposals, Review
-from ctv_engine.llm.asking import Asker, AskError, BudgetSpent, Unreadable
+from ctv_engine.llm.asking import Asker, AskError, Unreadable, gravest
 
 MIN_PROPOSERS = 3
 """As many of the five must answer readably; with fewer an item is left for another run."""
@@ -57,13 +57,10 @@ class Proposers:
             tasks = [group.create_task(self._of_kind(kind, item, attempt)) for kind in KINDS]
         outcomes = [task.result() for task in tasks]
         errors = [outcome for outcome in outcomes if isinstance(outcome, AskError)]
-        graver = [error for error in errors if not isinstance(error, Unreadable)]
-        if graver or len(KINDS) - len(errors) < MIN_PROPOSERS:
-            # With the budget spent there is no point in asking for other items.
-            raise (
-                next((error for error in graver if isinstance(error, BudgetSpent)), None)
-                or (graver or errors)[0]
-            )
+        if errors:
+            worst = gravest(errors)
+            if not isinstance(worst, Unreadable) or len(KINDS) - len(errors) < MIN_PROPOSERS:
+                raise worst
         found: list[tuple[Kind, Distractor]] = []
         for kind, outcome in zip(KINDS, outcomes, strict=True):
             if isinstance(outcome, AskError):

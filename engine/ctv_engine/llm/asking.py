@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -41,6 +42,12 @@ class Unreadable(AskError):
 
 class BudgetSpent(AskError):
     """The budget of calls or cost is used up; stored replies are still served."""
+
+
+def gravest(errors: Sequence[AskError]) -> AskError:
+    """Return the error that says most about what to do with other items; one at least is needed."""
+    order = (BudgetSpent, Unreachable, Unreadable, AskError)
+    return min(errors, key=lambda error: [isinstance(error, kind) for kind in order].index(True))
 
 
 class Asker(Protocol):
