@@ -53,13 +53,7 @@ def _asked(cells: Cells, answers: Sequence[str], **more: Any) -> Asked:
     if not answers:
         raise RowError("no answer (of a test split they are often withheld)")
     found = tuple(dict.fromkeys(answers))
-    asked = Asked(question, found, key=text(cells.get("key")), **more)
-    try:
-        repeated = [asked.question, *found, asked.key, *asked.options, *asked.meta.annotators]
-        "".join([*repeated, *asked.meta.choices, asked.stratum]).encode()
-    except UnicodeEncodeError as error:
-        raise RowError(f"its text is no valid Unicode ({error.reason})") from error
-    return asked
+    return Asked(question, found, key=text(cells.get("key")), **more)
 
 
 # --- charts and documents -------------------------------------------------------------------------
