@@ -43,6 +43,9 @@ RAW_SAMPLES_KEPT_S = 3600.0
 JOURNAL_LIMIT_BYTES = 64 * 2**20
 
 
+_BALANCED_AGAIN = 3
+
+
 def _insert(table: str, row: type, *extra: str) -> str:
     names = [field.name for field in fields(row)] + list(extra)
     marks = ", ".join("?" * len(names))
@@ -309,24 +312,40 @@ class Writer:
     def finish_evaluation(
         self, evaluation_id: int, state: EvaluationState, reason: str | None = None
     ) -> None:
-        """Write the final scores, the balance and the end of an evaluation."""
+        """Write the final scores, the balance and the end of an evaluation.
+
+        The balance of the last few that ended before is written again: what their workers did for
+        other evaluations at that moment is only known now.
+        """
         self.refresh_scores(evaluation_id)
+        before = self.query(
+            "SELECT id FROM evaluations WHERE state IN ('done', 'failed') AND id <> ?"
+            " AND makespan_s IS NOT NULL ORDER BY finished_at DESC LIMIT ?",
+            evaluation_id,
+            _BALANCED_AGAIN,
+        )
+        balances = [(*self._balance(number), number) for (number,) in (*before, (evaluation_id,))]
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE evaluations SET state = ?, reason = ?, finished_at = ? WHERE id = ?",
+                (state, reason, time.time(), evaluation_id),
+            )
+            connection.executemany(
+                "UPDATE evaluations SET makespan_s = ?, ideal_s = ?, idle_fraction = ?"
+                " WHERE id = ?",
+                balances,
+            )
+
+    def _balance(self, evaluation_id: int) -> tuple[float | None, float | None, float | None]:
+        """Return makespan, ideal and idle fraction; None where no span is known."""
         rows = self.query(
             f"SELECT busy_s, wait_s, began, ended FROM ({BALANCE_OF_ONE})", evaluation_id
         )
-        makespan_s = ideal_s = idle_fraction = None
-        if rows:
-            busy = sum(row[0] for row in rows)
-            wait = sum(row[1] for row in rows)
-            makespan_s = rows[0][3] - rows[0][2]
-            ideal_s = busy / len(rows)
-            idle_fraction = wait / (busy + wait) if busy + wait > 0 else None
-        with self.transaction() as connection:
-            connection.execute(
-                "UPDATE evaluations SET state = ?, reason = ?, finished_at = ?, makespan_s = ?,"
-                " ideal_s = ?, idle_fraction = ? WHERE id = ?",
-                (state, reason, time.time(), makespan_s, ideal_s, idle_fraction, evaluation_id),
-            )
+        if not rows:
+            return None, None, None
+        busy, wait = sum(row[0] for row in rows), sum(row[1] for row in rows)
+        idle = wait / (busy + wait) if busy + wait > 0 else None
+        return rows[0][3] - rows[0][2], busy / len(rows), idle
 
     def refresh_scores(self, evaluation_id: int) -> None:
         """Aggregate the predictions so far into ``scores``; see :func:`scores_of`."""

@@ -34,7 +34,7 @@ class Meta:
     """What a metric needs beside the accepted answers.
 
     ``answer_type`` and ``precision`` (decimal places of a ``float``) say how a MathVista answer is
-    read; ``choices`` are the ones that the open question itself shows, in its order.
+    read; ``choices`` are shown with the open question, lettered in their order.
     ``annotators`` are the answers that ten people gave, repeats included (VizWiz, VQA v2).
     ``capabilities`` are what the question takes (MM-Vet: rec, ocr, know, gen, spat, math).
     """

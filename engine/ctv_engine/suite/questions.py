@@ -10,6 +10,7 @@ import hashlib
 import string
 
 from ctv_engine.suite.items import Dataset, Item
+from ctv_engine.suite.metrics import Meta
 
 LETTERS = string.ascii_uppercase
 CLOSED_INSTRUCTION = "Answer with the option's letter."
@@ -30,13 +31,21 @@ def closed_text(item: Item) -> str:
 
 
 def open_text(item: Item, dataset: Dataset) -> str:
-    """Return the question with the dataset's open instruction, if it has one, on its own line."""
-    if not dataset.open_instruction:
-        return item.question
-    return f"{item.question}\n{dataset.open_instruction}"
+    """Return the question, its own choices if it has any, and the dataset's open instruction.
+
+    Choices are those of the open task (MathVista), not the closed form's options: ``(A) …``, one
+    per line.
+    """
+    lines = [item.question]
+    choices = zip(LETTERS, item.meta.choices, strict=False)
+    lines += [f"({letter}) {choice}" for letter, choice in choices]
+    if dataset.open_instruction:
+        lines.append(dataset.open_instruction)
+    return "\n".join(lines)
 
 
 def question_hash() -> str:
     """Return a short hash of the wording that is not part of a suite, stored with every run."""
-    probe = Item("d", "k", "q", "", "", ("x", "y"), 0, ("x",))
-    return hashlib.sha256(closed_text(probe).encode()).hexdigest()[:16]
+    probe = Item("d", "k", "q", "", "", ("x", "y"), 0, ("x",), Meta(choices=("x", "y")))
+    asked = closed_text(probe) + open_text(probe, Dataset("d", "mathvista", 1, "i"))
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
