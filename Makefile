@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench bench-tui study lint types contracts pytest clean
+.PHONY: demo test bench bench-tui bench-sql study docs lint types contracts pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -34,6 +34,14 @@ bench-tui: $(VENV)/.installed
 # The paper's study on the demo's model, five seeds; half an hour on two cores. STUDY=DIR keeps it.
 study: $(VENV)/.installed
 	cd tests && $(CURDIR)/$(BIN)/python -m bench.study --work $(abspath $(or $(STUDY),study))
+
+# The named queries and the export on a database with a million predictions; takes a minute.
+bench-sql: $(VENV)/.installed
+	$(BIN)/python tests/bench_sql
+
+# docs/schema.md and docs/queries.md, from the schema and the queries themselves.
+docs: $(VENV)/.installed
+	$(BIN)/python tests/write_docs.py
 
 # The CPU build of torch comes first: asked for through the extras, pip would take a CUDA build of several GB.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -19,6 +19,7 @@ import pytest
         ("ctv_engine.store.reader", "torch transformers numpy sqlite_utils"),
         ("ctv_engine.store.writer", "torch transformers textual"),
         ("ctv_engine.stats.track", "torch transformers textual"),
+        ("ctv_engine.report.build", "torch transformers textual ctv_tui ctv_engine.runtime"),
         ("ctv_engine.service", "torch transformers textual ctv_tui"),
         ("ctv_engine.demo", "torch transformers numpy"),
         ("ctv_engine.demo.data", "torch transformers textual ctv_engine.runtime"),

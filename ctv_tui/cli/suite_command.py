@@ -8,6 +8,7 @@ from ctv_tui.cli import LazyGroup
 
 SUITE_COMMANDS: dict[str, str] = {
     "build": "Make a paired suite from benchmarks on disk.",
+    "export": "Write a suite as VLMEvalKit's TSV or as JSON Lines.",
     "diff": "Say what two suites ask differently.",
 }
 

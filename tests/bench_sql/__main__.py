@@ -14,52 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "bench_tui"))
-
-import databases
+from filling import fill
 
 from ctv_engine.store.queries import NAMES, named_query
 from ctv_engine.store.reader import open_read_only
-from ctv_engine.store.writer import Writer
 
 QUERY_MS = 200.0
 EXPORT_MIB = 400.0
-WEEK_MINUTES = 7 * 24 * 60
 STEPS = 10_000
-
-_CORRELATIONS = """
-INSERT INTO correlations (run_id, proxy, scope, method, window, step, r, low, high, n)
-SELECT 1, proxy, scope, method, window, step, 0.8, 0.1, 0.9, 8
-FROM (SELECT 'closed' AS proxy UNION SELECT 'open'),
-     (SELECT DISTINCT iif(dataset = 'macro', dataset, 'dataset:' || dataset) AS scope FROM scores),
-     (SELECT 'pearson' AS method UNION SELECT 'spearman' UNION SELECT 'kendall'
-      UNION SELECT 'difference' UNION SELECT 'partial'),
-     (SELECT 0 AS window UNION SELECT 8), (SELECT step FROM checkpoints)
-"""
-_MINUTES = """
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
-INSERT INTO gpu_minutes (gpu_uuid, bucket, host, n, utilisation_mean, utilisation_min,
-    utilisation_max, memory_used_mean, memory_used_max, power_w_mean, temperature_c_max, throttled)
-SELECT printf('GPU-%02d', i % 16), 29000000 + i / 16, 'node-1', 60, 90.5, 10.0, 100.0, 6e10,
-    61000000000, 380.5, 61.0, 0.25 FROM n
-"""
-_EVENTS = """
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < 20000)
-INSERT INTO events (at, level, kind, message, checkpoint_id, run_id)
-SELECT 1.79e9 + i, iif(i % 50 = 0, 'warning', 'info'), 'evaluation', 'step ' || i, 1 + i % 134, 1
-FROM n
-"""
-
-
-def fill(path: Path, predictions: int, minutes: int = WEEK_MINUTES) -> None:
-    """Write the database."""
-    databases.large(path, predictions=predictions, samples=16 * 3600)
-    writer = Writer(path)
-    with writer.transaction() as connection:
-        connection.execute(_CORRELATIONS)
-        connection.execute(_MINUTES, (minutes * 16,))
-        connection.execute(_EVENTS)
-    writer.close()
 
 
 def steps_of(connection: sqlite3.Connection, name: str) -> int:

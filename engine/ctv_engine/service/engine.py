@@ -254,6 +254,7 @@ class Engine:
         self._ledger.evaluations.refresh_scores()
         self._ledger.judging.step()
         self._ledger.alerting.step()
+        self._ledger.take_imports()
         self._beat()
         if now - self._folded_at >= FOLD_S:
             self._folded_at = now

@@ -16,9 +16,10 @@ from ctv_engine.service.evaluations import Evaluations
 from ctv_engine.service.judge import Judge
 from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
+from ctv_engine.service.tracking import Tracking, words_of
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
-from ctv_engine.stats.track import Tracker
+from ctv_engine.store.imported import handed_over
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
@@ -46,7 +47,6 @@ class Ledger:
     ) -> None:
         self.writer = writer
         self._settings = settings
-        self._tracker = Tracker(settings.window)
         plans = Plans(writer, settings)
         plans.register(suite, {"closed": "closed", "open": "open"})
         if gold is not None:
@@ -86,6 +86,7 @@ class Ledger:
             self.event,
             Notifier(self._name, settings.alert_command, settings.alert_every_s),
         )
+        self._tracking = Tracking(writer, self.run_id, settings.window)
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
 
@@ -276,7 +277,14 @@ class Ledger:
         self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
 
     def _correlate(self) -> None:
-        self.writer.add_correlations(self.run_id, self._tracker.update(self._finished_scores()))
+        self._tracking.update()
+
+    def take_imports(self) -> None:
+        """Write the gold series that were handed over, and say so."""
+        for path, series in handed_over(Path(self._settings.db)):
+            done = self._tracking.take(series)
+            path.unlink(missing_ok=True)
+            self.event("info", "gold", words_of(series, done))
 
     def _still_holds(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""
@@ -292,16 +300,6 @@ class Ledger:
     def _unpin_if_done(self, checkpoint: Checkpoint) -> None:
         if not self.evaluations.busy(checkpoint.checkpoint_id):
             unpin(checkpoint.directory)
-
-    def _finished_scores(self) -> list[tuple[str, str, int, str, float]]:
-        return [
-            (mode, dataset, step, metric, value)
-            for mode, dataset, step, metric, value in self.writer.query(
-                "SELECT mode, dataset, step, metric, value FROM trajectory"
-                " WHERE run_id = ? AND state = 'done' AND metric IN ('accuracy', 'score')",
-                self.run_id,
-            )
-        ]
 
     def event(
         self, level: EventLevel, kind: str, message: str, checkpoint_id: int | None = None

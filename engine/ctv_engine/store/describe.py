@@ -78,16 +78,9 @@ def _table(
     columns = []
     for _, column, kind, not_null, _, key, _ in _pragma(connection, "table_xinfo", name):
         one = said.pop(column, _Said())
-        columns.append(
-            Column(
-                column,
-                kind,
-                optional=not not_null and not key,
-                values=_values(one.words),
-                points_to=keys.get(column, ""),
-                **_parts(one.comment),
-            )
-        )
+        optional = not not_null and not key
+        told = _told(column, kind, optional, one.comment)
+        columns.append(replace(told, values=_values(one.words), points_to=keys.get(column, "")))
     return meaning, columns, list(said)
 
 
@@ -99,13 +92,13 @@ def _view(
     first, _, rest = "\n".join(lines).partition("\n\n")
     said: dict[str, _Said] = {}
     for entry in re.split(r"\n(?! )", rest):
-        found = _VIEW_COLUMNS.fullmatch(entry)
-        for column in found[1].split(", ") if found else ():
-            said[column] = _Said(" ".join(found[3].split()), found[2] or "") if found else _Said()
+        if found := _VIEW_COLUMNS.fullmatch(entry):
+            one = _Said(" ".join(found[3].split()), found[2] or "")
+            said |= dict.fromkeys(found[1].split(", "), one)
     columns = []
     for row in _pragma(connection, "table_xinfo", name):
         one = said.pop(row[1], _Said())
-        columns.append(Column(row[1], one.type, optional=False, **_parts(one.comment)))
+        columns.append(_told(row[1], one.type, False, one.comment))
     return first.replace("\n", " "), columns, list(said)
 
 
@@ -151,10 +144,11 @@ def _commented(sql: str) -> tuple[str, dict[str, _Said]]:
     return " ".join(meaning), said
 
 
-def _parts(comment: str) -> dict[str, str]:
+def _told(name: str, type_: str, optional: bool, comment: str) -> Column:
+    """Return a column with its comment taken apart: meaning, unit, when it is NULL."""
     found = _MEANING.fullmatch(comment)
     assert found is not None
-    return {"meaning": found[1], "unit": found[2] or "", "null": found[3] or ""}
+    return Column(name, type_, optional, found[1], found[2] or "", found[3] or "")
 
 
 def _values(words: list[str]) -> tuple[str, ...]:
@@ -229,17 +223,19 @@ def _indexes(connection: sqlite3.Connection, relation: Relation) -> Iterator[str
 
 _HEAD = """# The database
 
-*Written by `make docs` from the schema itself, which holds these words as comments: `.schema` in the sqlite3 shell, or the
-foot of a table's page in datasette, shows them too.*
+*Written by `make docs` from the schema itself, which holds these words as comments: `.schema` in
+the sqlite3 shell, or the foot of a table's page in datasette, shows them too.*
 
-One SQLite file in WAL mode, schema version {version} (`PRAGMA user_version`; version 4 was the first that was released). The
-engine is the only one that writes to it. Everybody else may read while it does, on the same machine: `ctv-tui query`, the sqlite3
-shell, datasette, a notebook. [queries.md](queries.md) has queries to begin with.
+One SQLite file in WAL mode, schema version {version} (`PRAGMA user_version`; version 4 was the
+first that was released). The engine is the only one that writes to it. Everybody else may read
+while it does, on the same machine: `ctv-tui query`, the sqlite3 shell, datasette, a notebook.
+[queries.md](queries.md) has queries to begin with.
 
 - Tables are STRICT: a value has the type of its column, or is NULL.
-- Nothing is made up. What is missing is NULL, never 0, and the last column says when that is and, in parentheses, which column
-  has the reason.
-- Times are seconds since 1970 in UTC (`datetime(at, 'unixepoch')`), durations are seconds, log-probabilities natural.
+- Nothing is made up. What is missing is NULL, never 0; the last column says when that is and, in
+  parentheses, which column has the reason.
+- Times are seconds since 1970 in UTC (`datetime(at, 'unixepoch')`), durations are seconds,
+  log-probabilities natural.
 - An arrow is a foreign key. `_sqlite_migrations` notes how the file was made.
 """
 

@@ -159,7 +159,9 @@ CREATE TABLE IF NOT EXISTS evaluations
     makespan_s REAL,
     -- Mean busy seconds of its workers: the makespan if nobody had waited. [s] NULL: as makespan_s.
     ideal_s REAL,
-    -- Wait / (busy + wait) over its workers. [0…1] NULL: as makespan_s.
+    -- Wait / (busy + wait) over its workers, as far as was known when it ended: what a worker was
+    -- in the middle of for another evaluation counts as waiting here, as work in gpu_balance.
+    -- [0…1] NULL: as makespan_s.
     idle_fraction REAL,
     -- Calls of the model. Of closed and open forms that were answered together, the prefill is
     -- counted with the closed task, the steps with the open one. [calls]

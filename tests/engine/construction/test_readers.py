@@ -7,10 +7,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import published
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ctv_engine.construction.readers import BENCHMARKS, open_source
 from ctv_engine.construction.readers.pairing import PairedSource
@@ -221,6 +222,72 @@ def test_a_row_that_stands_for_two_questions_stays_alone(tmp_path: Path) -> None
     items, faults = read(source)
     assert items == []
     assert faults[0].reason == "stands for several open questions: ChartQA/0, ChartQA/1"
+
+
+def _bars(heights: tuple[int, ...], kind: str = "PNG", size: tuple[int, int] = (400, 300)) -> Any:
+    """Return a bar chart of a style that many charts share: white, with little ink."""
+    image = Image.new("RGB", (400, 300), "white")
+    draw = ImageDraw.Draw(image)
+    for n, height in enumerate(heights):
+        draw.rectangle((20 + 60 * n, 290 - height, 60 + 60 * n, 290), fill=(50, 100, 200))
+    encoded = io.BytesIO()
+    image.resize(size).save(encoded, kind, quality=75)
+    return {"bytes": encoded.getvalue(), "path": None}
+
+
+BARS = (50, 90, 200, 120, 240, 70)
+OTHER_BARS = (50, 90, 190, 130, 240, 70)
+
+
+def test_a_picture_saved_anew_is_the_same_and_one_that_looks_like_it_is_not(tmp_path: Path) -> None:
+    chart = {**published.CHARTQA[0], "image": _bars(BARS)}
+    charts = published.parquet(tmp_path / "charts.parquet", [chart])
+    shown = [_bars(BARS, "JPEG"), _bars(BARS, "JPEG", (200, 150)), _bars(OTHER_BARS)]
+    found = []
+    for n, image in enumerate(shown):
+        rows = [{**published.VMCBENCH[0], "image": image}]
+        choices = open_source("vmcbench", published.parquet(tmp_path / f"{n}.parquet", rows))
+        items, _ = read(PairedSource(choices, [open_source("chartqa", charts)]))
+        found.append([item.key for item in items])
+    assert found == [["0"], ["0"], []]
+
+
+def test_an_open_question_gets_the_options_of_one_row(tmp_path: Path) -> None:
+    charts = published.parquet(tmp_path / "charts.parquet", published.CHARTQA)
+    choices = published.parquet(tmp_path / "v.parquet", published.VMCBENCH * 2)
+    source = PairedSource(open_source("vmcbench", choices), [open_source("chartqa", charts)])
+    items, faults = read(source)
+    assert [item.key for item in items] == ["0"]
+    assert [(f.origin.row, f.reason) for f in faults] == [(1, "ChartQA/0 has the options of row 0")]
+
+
+REWRITTEN = [
+    ("mmvet", published.MMVET, {"question": "What is X", "B": "both, -1 and -5"}, 8, "PNG"),
+    (
+        "mathvista",
+        published.MATHVISTA[1:2],
+        {"question": "What is the sum?", "B": "1.4"},
+        2,
+        "JPEG",
+    ),
+]
+
+
+@pytest.mark.parametrize(("benchmark", "rows", "change", "picture", "kind"), REWRITTEN)
+def test_reworded_golds_and_units_are_no_obstacle(
+    benchmark: str,
+    rows: list[dict[str, Any]],
+    change: dict[str, str],
+    picture: int,
+    kind: str,
+    tmp_path: Path,
+) -> None:
+    opened = open_source(benchmark, published.parquet(tmp_path / "open.parquet", rows))
+    row = {**published.VMCBENCH[0], **change, "image": published.hf(picture, kind)}
+    choices = open_source("vmcbench", published.parquet(tmp_path / "v.parquet", [row]))
+    ((item,), faults) = read(PairedSource(choices, [opened]))
+    assert faults == []
+    assert (item.options[1], item.meta) == (change["B"], next(iter(read(opened)[0])).meta)
 
 
 # --- memory ---------------------------------------------------------------------------------------

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import string
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ctv_engine.construction.readers.columns import Part, text, texts
+from ctv_engine.scoring.vqa import normalised
 from ctv_engine.suite import NO_META, Meta, OpenMetric
-from ctv_engine.suite.metrics import ANNOTATORS, ANSWER_TYPES, check_meta
+from ctv_engine.suite.metrics import ANNOTATORS, ANSWER_TYPES, check_meta, read_meta
 
 LETTERS = string.ascii_uppercase
 Cells = Mapping[str, Any]
@@ -56,13 +58,18 @@ def _asked(cells: Cells, answers: Sequence[str], **more: Any) -> Asked:
 
 # --- charts and documents -------------------------------------------------------------------------
 
-_KEY = Part("key", ("questionId", "question_id", "qid", "pid", "index", "id"), optional=True)
+_KEY = Part(
+    "key", ("suite_key", "questionId", "question_id", "qid", "pid", "index", "id"), optional=True
+)
 _QUESTION = Part("question", ("question", "query"))
-_IMAGE = Part("image", ("image", "imgname", "image_path"))
+_IMAGE = Part("image", ("image", "imgname", "imagename", "image_local_name", "image_path"))
 
 
 def _chart(cells: Cells) -> Asked:
-    return _asked(cells, texts(cells["answer"]), stratum=text(cells.get("stratum")))
+    label = cells["answer"]
+    # Some labels are "[2, 5]": one answer, not two that are accepted.
+    labels = [text(label)] if isinstance(label, str) and text(label) else texts(label)
+    return _asked(cells, labels, stratum=text(cells.get("stratum")))
 
 
 def _document(cells: Cells) -> Asked:
@@ -142,12 +149,19 @@ def _mmvet(cells: Cells) -> Asked:
 
 
 def _vizwiz(cells: Cells) -> Asked:
-    given = texts(cells["answer"])
-    if given and len(given) != ANNOTATORS:
+    given = texts(cells["answer"], blanks=True)
+    if any(given) and len(given) != ANNOTATORS:
         raise RowError(f"{len(given)} answers; its metric takes those of {ANNOTATORS} people")
-    ranked = [answer for answer, _ in Counter(given).most_common()]
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for answer in given:
+        spellings[normalised(answer)][answer] += 1
+    spellings.pop("", None)
+    ranked = sorted(spellings.values(), key=Counter.total, reverse=True)
     return _asked(
-        cells, ranked, meta=Meta(annotators=tuple(given)), stratum=text(cells.get("stratum"))
+        cells,
+        [spelling.most_common(1)[0][0] for spelling in ranked],
+        meta=Meta(annotators=tuple(given)),
+        stratum=text(cells.get("stratum")),
     )
 
 
@@ -155,7 +169,7 @@ def _vizwiz(cells: Cells) -> Asked:
 
 
 def _multiple_choice(cells: Cells) -> Asked:
-    options = [text(cells.get(letter)) for letter in LETTERS[:10]]
+    options = [text(cells.get(letter)) for letter in LETTERS]
     options = options[: max((n + 1 for n, option in enumerate(options) if option), default=0)]
     letter = text(cells["answer"]).strip("().").upper()
     if len(options) < 2 or not all(options):
@@ -169,14 +183,17 @@ def _multiple_choice(cells: Cells) -> Asked:
     gold = LETTERS.index(letter)
     return _asked(
         cells,
-        [options[gold]],
+        texts(cells.get("open_answers")) or [options[gold]],
         options=tuple(options),
         gold_index=gold,
+        meta=_stated(cells.get("meta")),
         stratum=text(cells.get("stratum")),
     )
 
 
 def _anything(cells: Cells) -> Asked:
+    if text(cells.get("A")) and text(cells.get("B")):
+        return _multiple_choice({**cells, "answer": cells.get("letter") or cells["answer"]})
     options = tuple(texts(cells.get("options")))
     answers = texts(cells["answer"])
     gold = None
@@ -187,10 +204,26 @@ def _anything(cells: Cells) -> Asked:
             answers = [_choice(answers[0], "", options)]
         gold = options.index(answers[0])
     more = {"options": options, "gold_index": gold} if gold is not None else {}
-    return _asked(cells, answers, stratum=text(cells.get("stratum")), **more)
+    meta = _stated(cells.get("meta"))
+    return _asked(cells, answers, stratum=text(cells.get("stratum")), meta=meta, **more)
 
 
-_LETTER_PARTS = tuple(Part(letter, (letter,), optional=True) for letter in LETTERS[2:10])
+def _stated(cell: Any) -> Meta:
+    """Return the ``meta`` of an exported suite, an object or JSON text."""
+    if isinstance(cell, str) and cell.strip():
+        try:
+            cell = json.loads(cell)
+        except (ValueError, RecursionError) as error:
+            raise RowError(f"open_meta is no JSON ({error})") from error
+    faults: list[str] = []
+    meta = read_meta(cell or None, faults)
+    if faults:
+        raise RowError(faults[0])
+    return meta
+
+
+_LETTER_PARTS = tuple(Part(letter, (letter,), optional=True) for letter in LETTERS[2:])
+_META = Part("meta", ("open_meta",), optional=True)
 
 BENCHMARKS: dict[str, Benchmark] = {
     one.name: one
@@ -275,6 +308,8 @@ BENCHMARKS: dict[str, Benchmark] = {
                 Part("A", ("A",)),
                 Part("B", ("B",)),
                 *_LETTER_PARTS,
+                Part("open_answers", ("open_answers",), optional=True),
+                _META,
                 Part("stratum", ("category",), optional=True),
             ),
             _multiple_choice,
@@ -285,9 +320,15 @@ BENCHMARKS: dict[str, Benchmark] = {
             (
                 _KEY,
                 _QUESTION,
-                Part("answer", ("answers", "answer", "label")),
+                Part("answer", ("open_answers", "answers", "answer", "label")),
                 Part("image", ("image", "image_path", "img", "picture", "file_name")),
                 Part("options", ("options", "choices"), optional=True),
+                Part("A", ("A",), optional=True),
+                Part("B", ("B",), optional=True),
+                *_LETTER_PARTS,
+                Part("letter", ("answer",), optional=True),
+                Part("open_answers", ("open_answers",), optional=True),
+                _META,
                 Part("stratum", ("category", "type", "split"), optional=True),
             ),
             _anything,

@@ -5,12 +5,17 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 MAX_LITERAL = 200_000
 """Characters of a cell that is read as a list."""
+
+
+_QUOTED = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+_SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
 
 
 class MissingColumnError(Exception):
@@ -74,18 +79,18 @@ def text(cell: Any) -> str:
     return _plain(cell)
 
 
-def texts(cell: Any) -> list[str]:
-    """Return a cell as a list of texts, empty ones left out.
+def texts(cell: Any, *, blanks: bool = False) -> list[str]:
+    """Return a cell as a list of texts, empty ones left out unless ``blanks`` is set.
 
-    A text that is written as a list (Python or JSON) is read as literals, never evaluated; any
-    other text is a list of one. Elements may be objects with an ``answer`` (VizWiz).
+    A text that is written as a list (Python, NumPy or JSON) is read as literals, never evaluated;
+    any other text is a list of one. Elements may be objects with an ``answer`` (VizWiz).
     """
     if isinstance(cell, str):
         cell = _literal(cell)
     if not isinstance(cell, (list, tuple)):
         cell = [cell]
     elements = (e.get("answer") if isinstance(e, Mapping) else e for e in cell)
-    return [text for text in map(_plain, elements) if text]
+    return [text for text in map(_plain, elements) if text or blanks]
 
 
 def _plain(element: Any) -> str:
@@ -98,7 +103,7 @@ def _literal(cell: str) -> Any:
     shown = cell.strip()
     if not (shown.startswith("[") and shown.endswith("]")) or len(shown) > MAX_LITERAL:
         return cell
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, _numpy_texts, ast.literal_eval):
         try:
             found = read(shown)
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
@@ -106,3 +111,17 @@ def _literal(cell: str) -> Any:
         if isinstance(found, (list, tuple)):
             return found
     return cell
+
+
+def _numpy_texts(shown: str) -> list[str] | None:
+    """Return the texts of ``['a' 'b']``, as NumPy prints an array; None if it is written otherwise.
+
+    Python would join the two.
+    """
+    if _SIDE_BY_SIDE.search(shown) is None:
+        return None
+    inner = shown[1:-1].strip()
+    parts = [match[0] for match in _QUOTED.finditer(inner)]
+    if _QUOTED.sub("", inner).strip() or len(parts) < 2:
+        return None
+    return [str(ast.literal_eval(part)) for part in parts]

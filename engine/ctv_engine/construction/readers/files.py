@@ -133,7 +133,7 @@ class FileSource:
             if Path(name).suffix.lower() not in TSV:
                 continue
             chosen = self._columns[name]
-            index = chosen.get("key", "")
+            index = "index" if "index" in table.columns else chosen.get("key", "")
             short: dict[int, str] = {}
             numbers: dict[str, int] = {}
             for number, row in enumerate(table.rows([chosen["image"], index])):

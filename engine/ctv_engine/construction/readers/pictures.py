@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,11 @@ from ctv_engine.construction.source import SourceError
 MAX_PIXELS = 100_000_000
 """A picture with more is refused before it is decoded; documents have some ten million."""
 MAX_BYTES = 64 * 1024 * 1024
-KEPT_FORMATS = {"PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"}
+LONGEST_PATH = 256
+SHORTEST_BASE64 = 64
+KEPT_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+READ_FORMATS = (*KEPT_FORMATS, "PPM", "JPEG2000")
+"""Pillow reads more, PostScript by an interpreter among them: not from files of strangers."""
 _A_GLANCE = (64, 64)
 
 
@@ -47,7 +53,10 @@ def picture_bytes(cell: Any, folder: Path) -> bytes:
 
 
 def _looks_encoded(text: str) -> bool:
-    return len(text) > 256 or text.startswith("data:image/")
+    """Tell base64 from a path: it is long, and a file's name has a dot, which base64 has not."""
+    if text.startswith("data:image/") or len(text) > LONGEST_PATH:
+        return True
+    return len(text) > SHORTEST_BASE64 and "." not in text
 
 
 def _file_below(folder: Path, name: str) -> bytes:
@@ -82,7 +91,7 @@ def whole_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
     if len(data) > MAX_BYTES:
         raise PictureError(f"the picture has {len(data) >> 20} MiB, the limit is {MAX_BYTES >> 20}")
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with _without_warnings(), Image.open(io.BytesIO(data), formats=READ_FORMATS) as picture:
             width, height = picture.size
             if width * height > max_pixels:
                 raise PictureError(
@@ -102,5 +111,13 @@ def whole_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
         raise
     except Image.DecompressionBombError as error:
         raise PictureError(f"too many pixels; the limit is {max_pixels:,} in all") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # of bytes made to break it a decoder may raise anything
         raise PictureError(f"the picture can't be decoded ({error})") from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence what Pillow says of large pictures: the limit here is its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,7 +1,7 @@
 """Rows of a file on disk, one after the other: Parquet, JSON, JSON Lines, TSV.
 
 Memory does not grow with the rows: of Parquet only the asked columns of a few rows are held, of the
-others one line. A column with pictures is read only where pictures are asked for.
+others one row. A column with pictures is read only where pictures are asked for.
 """
 
 from __future__ import annotations
@@ -9,17 +9,22 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import sys
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ctv_engine.construction.readers.json_rows import json_rows
 from ctv_engine.construction.source import SourceError
 
 Row = Mapping[str, Any]
 ROWS_AT_ONCE = 64
 PARQUET, TSV = {".parquet"}, {".tsv"}
 JSON_LINES, JSON = {".jsonl", ".ndjson"}, {".json"}
+LONGEST_CELL = 1 << 27
+"""Characters of a TSV's cell; without a limit a quote that is never closed takes the whole file."""
+ROWS_WITH_COLUMNS = 100
+"""So many rows of a JSON file say which columns it has; a row may lack some."""
 KNOWN = PARQUET | TSV | JSON_LINES | JSON
 
 
@@ -45,22 +50,36 @@ class Table(Protocol):
 
 
 def find_tables(path: Path) -> list[Path]:
-    """Return the files of a source: the one that is named, or those in a folder, by name.
+    """Return the files of a source by name: the one, those of a folder, or of ``folder/val-*``.
 
     Raises:
-        SourceError: nothing there that can be read.
+        SourceError: nothing there that can be read, or the files of several splits.
     """
     if path.is_file():
         if path.suffix.lower() not in KNOWN:
             raise SourceError(f"{path}: not one of {', '.join(sorted(KNOWN))}")
         return [path]
-    if not path.is_dir():
+    if path.is_dir():
+        folder, there = path, list(path.iterdir())
+    elif any(sign in path.name for sign in "*?["):
+        folder, there = path.parent, list(path.parent.glob(path.name))
+    else:
         raise SourceError(f"{path}: no such file or folder")
     for kinds in (PARQUET, TSV, JSON_LINES, JSON):
-        found = sorted(f for f in path.iterdir() if f.suffix.lower() in kinds and f.is_file())
+        found = sorted(f for f in there if f.suffix.lower() in kinds and f.is_file())
         if found:
+            splits = {match[1] for file in found if (match := _SHARD.match(file.name))}
+            if len(splits) > 1:
+                one = min(splits - {"train"})
+                raise SourceError(
+                    f"{path}: the files of several splits ({', '.join(sorted(splits))}); name one:"
+                    f" '{folder / one}-*'"
+                )
             return found
     raise SourceError(f"{path}: no {', '.join(sorted(KNOWN))} in this folder")
+
+
+_SHARD = re.compile(r"(.+?)-\d+-of-\d+")
 
 
 def open_table(path: Path) -> Table:
@@ -133,7 +152,7 @@ class _Parquet:
 class _Tsv:
     def __init__(self, path: Path) -> None:
         self._path = path
-        csv.field_size_limit(sys.maxsize)  # a cell may be a whole picture
+        csv.field_size_limit(LONGEST_CELL)  # a cell may be a whole picture
         for row in self._read():
             self.columns: Sequence[str] = row
             break
@@ -162,14 +181,14 @@ class _Tsv:
 
 
 class _Json:
-    """Objects of a JSON file: one array, or one object a line."""
+    """Objects of a JSON file (see :mod:`.json_rows`), or one object a line."""
 
     def __init__(self, path: Path, *, lines: bool) -> None:
         self._path, self._lines = path, lines
-        first = next(self.rows(()), None)
-        if first is None:
+        some = list(itertools.islice(self.rows(()), ROWS_WITH_COLUMNS))
+        if not some:
             raise SourceError(f"{path}: holds no objects")
-        self.columns: Sequence[str] = list(first)
+        self.columns: Sequence[str] = list(dict.fromkeys(name for row in some for name in row))
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         try:
@@ -178,8 +197,7 @@ class _Json:
                 if self._lines:
                     objects = (json.loads(line) for line in text if line.strip())
                 else:
-                    read = json.load(text)
-                    objects = read if isinstance(read, list) else [read]
+                    objects = json_rows(text)
                 for number, row in enumerate(objects):
                     if not isinstance(row, dict):
                         raise SourceError(f"{self._path}: entry {number} is no object")

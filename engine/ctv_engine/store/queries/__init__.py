@@ -63,16 +63,12 @@ def named_query(name: str) -> NamedQuery:
     text = resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
     lines = text.splitlines()
     head = [line.removeprefix("--").strip() for line in lines if line.startswith("--")]
-    question, *rest = "\n".join(head).split("\n\n")
-    *notes, parameters = rest
+    question, *notes, parameters = "\n".join(head).split("\n\n")
+    described = filter(None, map(_PARAMETER.fullmatch, parameters.splitlines()))
     return NamedQuery(
         name=name,
         question=question.replace("\n", " "),
         note=" ".join(notes).replace("\n", " "),
-        parameters=tuple(
-            (found[1], found[2])
-            for found in map(_PARAMETER.match, parameters.splitlines())
-            if found
-        ),
+        parameters=tuple((found[1], found[2]) for found in described),
         sql="\n".join(line for line in lines if not line.startswith("--")),
     )

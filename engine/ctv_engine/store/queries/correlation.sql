@@ -5,4 +5,4 @@
 SELECT scope, method, proxy, round(r, 3) AS r, round(low, 2) AS low, round(high, 2) AS high, n, reason
 FROM correlation_now
 WHERE run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND window = coalesce(:window, 0)
-ORDER BY scope LIKE 'dataset:%', scope, method, proxy;
+ORDER BY scope LIKE 'dataset:%', scope, method <> 'pearson', method, proxy;

@@ -3,20 +3,17 @@
 -- :step  step of the checkpoint; for each mode the last one that is done if not given
 -- :run   number of the run (runs.id); the newest if not given
 WITH done AS (
-    SELECT e.id, e.mode, c.step, c.id AS checkpoint_id
+    SELECT e.id, e.mode, c.step,
+           row_number() OVER (PARTITION BY e.mode ORDER BY c.step DESC, c.id DESC) AS place
     FROM checkpoints c JOIN evaluations e ON e.checkpoint_id = c.id AND e.state = 'done'
     WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND c.step = coalesce(:step, c.step)
-), chosen AS (
-    SELECT id, mode, step FROM done d
-    WHERE checkpoint_id = (SELECT n.checkpoint_id FROM done n WHERE n.mode = d.mode
-                           ORDER BY n.step DESC, n.checkpoint_id DESC LIMIT 1)
 ), costs AS (
-    SELECT ch.step, ch.mode, i.dataset, p.prefill_s, p.decode_s, p.output_tokens,
+    SELECT d.step, d.mode, i.dataset, p.prefill_s, p.decode_s, p.output_tokens,
            p.prefill_s + coalesce(p.decode_s, 0.0) AS total_s
-    FROM chosen ch
-    CROSS JOIN predictions p ON p.evaluation_id = ch.id AND p.status = 'ok'
+    FROM done d
+    CROSS JOIN predictions p ON p.evaluation_id = d.id AND p.status = 'ok'
     JOIN items i ON i.id = p.item_id
-    WHERE p.prefill_s IS NOT NULL
+    WHERE d.place = 1 AND p.prefill_s IS NOT NULL
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY mode, dataset ORDER BY total_s) AS place,
            count(*) OVER (PARTITION BY mode, dataset) AS of

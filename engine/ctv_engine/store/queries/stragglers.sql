@@ -1,6 +1,7 @@
 -- Which batch did everybody wait for at the end of each evaluation, and how long?
 --
--- alone_s is the time in which its worker was the only one still at work.
+-- alone_s: how much longer its worker was at this evaluation than any other; these may have had
+-- something else to do.
 --
 -- :last  of the last so many checkpoints; 5 if not given
 -- :run   number of the run (runs.id); the newest if not given

@@ -1,0 +1,1 @@
+"""Figures and pages for people who were not watching. Imports the store and stats, never torch."""
