@@ -16,7 +16,13 @@ import click
 
 from ctv_tui.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from ctv_tui.cli.options import option
-from ctv_tui.cli.suite_build_models import asked_models, model_options, named, needs_models
+from ctv_tui.cli.suite_build_models import (
+    asked_models,
+    model_options,
+    named,
+    needs_models,
+    parts_by_rule,
+)
 
 if TYPE_CHECKING:
     from ctv_engine.construction.build import Report
@@ -101,9 +107,11 @@ def command(
             progress = stack.enter_context(_Progress())
             models = None
             if needs_models(plan):
-                models = stack.enter_context(asked_models(plan, directory, config, values))
+                models = stack.enter_context(
+                    asked_models(plan, directory, config, values, progress.clear)
+                )
                 progress.beside = models.spent
-            parts = models.parts() if models is not None else {}
+            parts = models.parts() if models is not None else parts_by_rule(values)
             build = Build(directory, plan, tell=progress.show, restart=restart, **parts)
             stack.enter_context(closing(build))
             report = build.run()
@@ -119,6 +127,10 @@ def command(
             f"{directory / 'build.db'}: {error}; is another build running there, or the disk full?",
             EXIT_FAILED,
         ) from error
+    if values["dry_run"]:
+        if report.stopped is None:
+            click.echo("nothing is left to convert or annotate", err=True)
+        return
     for line in report_lines(report, directory):
         click.echo(line)
     if models is not None:
@@ -212,6 +224,10 @@ class _Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away."""
         if self._is_terminal and self._what:
             click.echo("\r\x1b[K", nl=False, err=True)
 

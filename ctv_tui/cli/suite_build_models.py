@@ -101,23 +101,40 @@ def needs_models(plan: Plan) -> bool:
     return plan.convert != RULES or bool(plan.annotate)
 
 
+def parts_by_rule(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a build without models takes of the options here."""
+
+    def stop(convert: int, annotate: int) -> bool:
+        click.echo(f"to convert by rule: {convert:,} items; no model is asked", err=True)
+        return False
+
+    return {"agree": stop} if values["dry_run"] else {}
+
+
 @contextmanager
 def asked_models(
-    plan: Plan, directory: Path, config: str | None, values: Mapping[str, Any]
+    plan: Plan,
+    directory: Path,
+    config: str | None,
+    values: Mapping[str, Any],
+    clear: Callable[[], None],
 ) -> Iterator[AskedModels]:
-    """Open the replies of a build and make its clients.
+    """Open the replies of a build and make its clients; ``clear`` makes room for a question.
 
     Raises:
         PlanError: the plan names a provider that there is not.
         ProviderError: a provider's description or key is not there or not right.
         JournalError: the file of replies is none.
     """
-    from ctv_engine.construction.by_models import Models
     from ctv_engine.construction.journal import JournalError
     from ctv_engine.llm.budget import Budget
     from ctv_engine.llm.providers import ProviderError, load_providers
     from ctv_engine.llm.stored import Replies
 
+    try:
+        from ctv_engine.construction.by_models import Models
+    except ImportError as error:
+        raise ProviderError("asking a model takes pip install 'ctv-tui[suite]'") from error
     path = values["providers"] or config
     if path is None:
         raise ProviderError("who are the providers? name the file with --providers FILE")
@@ -129,7 +146,7 @@ def asked_models(
     except sqlite3.DatabaseError as error:
         raise JournalError(f"{file}: {error}; remove it, and its replies are asked anew") from error
     try:
-        yield AskedModels(Models(plan, providers, replies, budget), budget, values)
+        yield AskedModels(Models(plan, providers, replies, budget), budget, values, clear)
     finally:
         replies.close()
 
@@ -137,8 +154,15 @@ def asked_models(
 class AskedModels:
     """The models of one call of the command, with its budget and its questions to the user."""
 
-    def __init__(self, models: Models, budget: Budget, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        models: Models,
+        budget: Budget,
+        values: Mapping[str, Any],
+        clear: Callable[[], None],
+    ) -> None:
         self.models = models
+        self._clear = clear
         self._budget = budget
         self._values = values
 
@@ -151,6 +175,7 @@ class AskedModels:
 
     def agree(self, convert: int, annotate: int) -> bool:
         """Show what is about to be asked; on a terminal, ask whether to go on."""
+        self._clear()
         for line in plan_lines(self.models.expected(convert, annotate), convert, annotate):
             click.echo(line, err=True)
         for warning in self.models.warnings():
@@ -158,7 +183,7 @@ class AskedModels:
         click.echo(self._limits(), err=True)
         if self._values["dry_run"]:
             return False
-        if self._values["yes"] or not sys.stdin.isatty():
+        if self._values["yes"] or not is_terminal():
             return True
         return click.confirm("Go on?", default=True, err=True)
 
@@ -176,6 +201,11 @@ class AskedModels:
         if not limits:
             return "budget: none (--max-calls, --max-cost); stored replies cost nothing"
         return f"budget: {' and '.join(limits)}; stored replies cost nothing"
+
+
+def is_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty()
 
 
 def plan_lines(expected: list[Expected], convert: int, annotate: int) -> list[str]:

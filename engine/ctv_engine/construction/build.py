@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ctv_engine.construction.annotation import verdict
 from ctv_engine.construction.converting import Annotator, Converted, Converter, Pool, Rejected
 from ctv_engine.construction.distractors import Known, RulesConverter
 from ctv_engine.construction.journal import (
@@ -23,6 +22,7 @@ from ctv_engine.construction.readers import open_source
 from ctv_engine.construction.readers.pairing import PairedSource
 from ctv_engine.construction.sampling import Sample, draw
 from ctv_engine.construction.source import Fault, Source, SourceItem
+from ctv_engine.construction.votes import verdict
 from ctv_engine.construction.writing import stated, write_kept
 from ctv_engine.llm.asking import AskError, BudgetSpent, Unreachable, gravest
 from ctv_engine.suite import LETTERS, Dataset, Suite, store_image

@@ -11,8 +11,9 @@ import pytest
 from scripted_conversion import DRAFT, PICTURE
 from scripted_models import ScriptedModel, item_of
 
-from ctv_engine.construction.annotation import LlmAnnotator, self_preference, verdict
+from ctv_engine.construction.annotation import LlmAnnotator, self_preference
 from ctv_engine.construction.journal import Draft, State, Vote
+from ctv_engine.construction.votes import verdict
 from ctv_engine.llm.asking import Prompt, Unreachable
 
 CONVERTED = replace(
