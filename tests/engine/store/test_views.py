@@ -69,6 +69,19 @@ def test_the_wait_of_three_workers(book: Any) -> None:
     }
 
 
+def test_what_a_worker_was_in_the_middle_of_is_no_waiting_in_the_end(book: Any) -> None:
+    first, second = book.evaluation(10), book.evaluation(20)
+    one, two = (book.worker(f"cpu:{n}") for n in range(2))
+    book.spans(first, one, (100.0, 110.0))
+    book.spans(first, two, (100.0, 104.0))
+    idle = "SELECT idle_fraction FROM evaluations WHERE id = ?"
+    book.end(first)
+    assert book.query(idle, first) == [(pytest.approx(6.0 / 20.0),)]
+    book.spans(second, two, (104.0, 112.0))  # its batch ends after the first evaluation
+    book.end(second)
+    assert book.query(idle, first) == [(0.0,)]
+
+
 @pytest.mark.parametrize(
     ("ready_at", "ended_at", "wait"),
     [
