@@ -73,6 +73,7 @@ def make_settings(**values: object) -> Settings:
     ):
         if values.get(name) is not None:
             values[name] = str(Path(str(values[name])).resolve())
+    values["log_to"] = tuple(_from_here(target) for target in values.get("log_to") or ())  # type: ignore[attr-defined]
     db = Path(str(values["db"]))
     if not db.parent.is_dir():
         raise CommandError(f"--db {db}: no such directory {db.parent}", EXIT_USAGE)
@@ -80,6 +81,11 @@ def make_settings(**values: object) -> Settings:
         return Settings(**values)  # type: ignore[arg-type]
     except SettingsError as error:
         raise CommandError(str(error), EXIT_USAGE) from error
+
+
+def _from_here(target: str) -> str:
+    kind, _, place = target.partition(":")
+    return f"{kind}:{Path(place).resolve()}" if kind == "tensorboard" and place else target
 
 
 def engine_command(settings: Settings) -> list[str]:

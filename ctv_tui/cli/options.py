@@ -146,6 +146,14 @@ _RUN_OPTIONS = (
         help="Seconds between two messages at least; what comes meanwhile is in the next.",
     ),
     option(
+        "--log-to",
+        env="LOG_TO",
+        multiple=True,
+        metavar="KIND:PLACE",
+        help="Also write scores and r at the checkpoint's step to tensorboard:DIR, wandb:PROJECT"
+        " or trackio:PROJECT; repeatable.",
+    ),
+    option(
         "--gold-every",
         env="GOLD_EVERY",
         default=1,

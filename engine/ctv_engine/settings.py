@@ -33,7 +33,8 @@ class Settings:
     ``hang_s`` is the least time that a worker gets for a batch before it counts as stuck,
     ``silence_s`` how long it may send no heartbeat. ``judge`` is the file that names the judge of
     datasets with that metric, ``judge_calls`` the most questions to it. ``alert_command`` is run
-    for alerts, at most once in ``alert_every_s``.
+    for alerts, at most once in ``alert_every_s``. ``log_to`` are trackers, such as
+    ``tensorboard:DIR`` or ``wandb:PROJECT``.
     """
 
     db: str
@@ -65,6 +66,7 @@ class Settings:
     judge_calls: int | None = None
     alert_command: str | None = None
     alert_every_s: float = 300.0
+    log_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -144,7 +146,8 @@ class Settings:
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise SettingsError(f"unknown settings: {', '.join(unknown)}")
-        values["checkpoints"] = tuple(values.get("checkpoints", ()))
+        for name in ("checkpoints", "log_to"):
+            values[name] = tuple(values.get(name, ()))
         try:
             return cls(**values)
         except TypeError as error:

@@ -27,6 +27,7 @@ from ctv_engine.service.ledger import Ledger
 from ctv_engine.service.outbox import Outbox
 from ctv_engine.service.pause import Pause, Settle
 from ctv_engine.service.placement import Placement, place, wait_for_place
+from ctv_engine.service.sinks import SinkError
 from ctv_engine.service.translate import version_of
 from ctv_engine.settings import Settings
 from ctv_engine.store.control import ask_resume, is_pause_asked
@@ -253,7 +254,7 @@ class Engine:
         self._ledger.evaluations.sweep()
         self._ledger.evaluations.refresh_scores()
         self._ledger.judging.step()
-        self._ledger.alerting.step()
+        self._ledger.tell_troubles()
         self._ledger.take_imports()
         self._beat()
         if now - self._folded_at >= FOLD_S:
@@ -346,6 +347,6 @@ def run_engine(settings: Settings) -> int:
     except EngineRunningError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_LOCKED
-    except (SuiteError, StoreError, DeviceError, ProviderError, OSError) as error:
+    except (SuiteError, StoreError, DeviceError, ProviderError, SinkError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE

@@ -16,6 +16,7 @@ from ctv_engine.service.evaluations import Evaluations
 from ctv_engine.service.judge import Judge
 from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
+from ctv_engine.service.sinks import Sinks, logged_of, open_sink
 from ctv_engine.service.tracking import Tracking, words_of
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
@@ -85,6 +86,9 @@ class Ledger:
             self.run_id,
             self.event,
             Notifier(self._name, settings.alert_command, settings.alert_every_s),
+        )
+        self.sinks = Sinks(
+            {target: open_sink(target, self._name, settings.db) for target in settings.log_to}
         )
         self._tracking = Tracking(writer, self.run_id, settings.window)
         self._rows: dict[Path, int] = {}
@@ -275,9 +279,16 @@ class Ledger:
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
         self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
+        self.sinks.log(lambda: logged_of(self.writer, evaluation_id))
 
     def _correlate(self) -> None:
         self._tracking.update()
+
+    def tell_troubles(self) -> None:
+        """Say what went wrong with what runs beside: alerts, trackers."""
+        self.alerting.step()
+        for problem in self.sinks.problems():
+            self.event("warning", "log", problem)
 
     def take_imports(self) -> None:
         """Write the gold series that were handed over, and say so."""
@@ -312,7 +323,8 @@ class Ledger:
         """End what runs beside, and let go of the pin that was kept for the newest checkpoint."""
         self.judging.close()
         self.alerting.close()
-        self.alerting.step()
+        self.sinks.close()
+        self.tell_troubles()
         if self._newest is not None:
             state = self.writer.query(
                 "SELECT state FROM checkpoints WHERE id = ?", self._newest.checkpoint_id
