@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from ctv_engine.construction.audit.baselines import baselines
+from ctv_engine.construction.audit.giveaways import (
+    giveaway_texts,
+    giveaway_words,
+    odd_key,
+    odd_ones,
+)
 from ctv_engine.construction.audit.options import OPTION_CHECKS, ItemCheck
+from ctv_engine.construction.audit.pairs import PAIR_CHECKS
+from ctv_engine.construction.audit.repeats import repeats
 from ctv_engine.construction.audit.settings import AuditSettings
 from ctv_engine.construction.audit.verdicts import Audit, Concern, Finding, Verdict
-from ctv_engine.suite import Suite
+from ctv_engine.suite import Item, Suite
 
-ITEM_CHECKS = OPTION_CHECKS
-CHECKS = tuple(check.name for check in ITEM_CHECKS)
+STATISTICAL = (
+    "letter-balance",
+    "one-letter",
+    "longest-option",
+    "shortest-option",
+    "giveaway-option",
+    "giveaway-word",
+    "format-giveaway",
+)
+ITEM_CHECKS = (*OPTION_CHECKS, *PAIR_CHECKS)
+CHECKS = (
+    *STATISTICAL,
+    *(check.name for check in ITEM_CHECKS),
+    "repeated-item",
+    "contradiction",
+)
 
 
 def audit(
@@ -33,7 +56,12 @@ def audit(
     unknown = sorted(set(allowed) - {*CHECKS})
     if unknown:
         raise ValueError(f"no check {unknown[0]!r}; use {', '.join(CHECKS)}")
-    findings = [_over_items(check, suite, settings) for check in ITEM_CHECKS]
+    asked = [item for item in suite.items if item.gold_index is not None]
+    findings: list[Finding] = []
+    if asked:
+        findings += _statistics(asked, settings)
+        findings += [_over_items(check, suite, asked, settings) for check in ITEM_CHECKS]
+    findings += repeats(suite.items)
     return Audit(
         suite=suite.name,
         digest=suite.digest,
@@ -43,9 +71,34 @@ def audit(
     )
 
 
-def _over_items(check: ItemCheck, suite: Suite, settings: AuditSettings) -> Finding:
+def _statistics(items: Sequence[Item], settings: AuditSettings) -> list[Finding]:
+    level = settings.significance / len(STATISTICAL)
+    close, wide = settings.baseline_margin, settings.giveaway_margin
+    return [
+        *(one.finding(items, level, close) for one in baselines(items)),
+        giveaway_texts(items).finding(items, level, wide),
+        giveaway_words(items).finding(items, level, wide),
+        _format_giveaway(items, level, wide),
+    ]
+
+
+def _format_giveaway(items: Sequence[Item], level: float, margin: float) -> Finding:
+    """Return the finding of all odd keys: a warning each, a failure where the format tells keys."""
+    tested = odd_ones(items).finding(items, level, margin)
+    concerns = tuple(
+        Concern(item.dataset, item.key, why) for item in items if (why := odd_key(item)) is not None
+    )
+    verdict = Verdict.worst([tested.verdict, Verdict.WARN if concerns else Verdict.PASS])
+    line = f"{len(concerns)} of {len(items)} items whose key alone has its format"
+    if tested.measures:
+        line = f"{line}; {tested.measured}"
+    return replace(tested, verdict=verdict, measured=line, concerns=concerns)
+
+
+def _over_items(
+    check: ItemCheck, suite: Suite, asked: Sequence[Item], settings: AuditSettings
+) -> Finding:
     datasets = {dataset.name: dataset for dataset in suite.datasets}
-    asked = [item for item in suite.items if item.gold_index is not None]
     concerns = tuple(
         Concern(item.dataset, item.key, why)
         for item in asked

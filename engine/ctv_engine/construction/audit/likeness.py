@@ -89,7 +89,7 @@ class Value:
         return self.bare == other.bare and self.complete != other.complete
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 18)
 def normalised(text: str) -> str:
     """Return text without what does not make two options differ.
 
@@ -135,7 +135,7 @@ def _spelt_out(text: str) -> str:
     return "".join(out)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 18)
 def value_of(text: str) -> Value | None:
     """Return the number that the whole text is, or None.
 
@@ -177,7 +177,7 @@ def _value(number: Fraction, factor: Fraction, unit: str) -> Value:
     return Value(number * factor * size, dimension, number, complete)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 18)
 def kind_of(text: str) -> Kind:
     """Return what sort of answer a text is.
 

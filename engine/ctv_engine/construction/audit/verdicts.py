@@ -40,17 +40,17 @@ class Measure:
     ``subject`` names what was counted (a letter, an option's text, a word, a format). ``value`` is
     a share of the ``n`` items, with its 95 % interval ``low`` … ``high`` (Wilson's); ``chance`` is
     what it would be if the key were any option alike. ``p`` is the exact probability of a count as
-    extreme by chance, times the number of tests, at most 1. All three are None where n is 0.
+    extreme by chance, times the number of tests, at most 1.
     """
 
     dataset: str | None
     subject: str
     n: int
-    value: float | None
-    chance: float | None
-    low: float | None
-    high: float | None
-    p: float | None
+    value: float
+    chance: float
+    low: float
+    high: float
+    p: float
     verdict: Verdict
 
 
@@ -102,5 +102,5 @@ class Audit:
         return replace(self, findings=(*self.findings, *findings))
 
     def document(self) -> dict[str, Any]:
-        """Return the audit as JSON takes it; the interval's missing numbers are null."""
+        """Return the audit as JSON takes it."""
         return {"failed": self.failed, **asdict(self)}
