@@ -78,12 +78,12 @@ def judged(
         two_sided: too few hits are a finding too.
     """
     if tests is None:
-        tests = testable(counts, level)
+        tests = reachable(counts, level)
         counts = [count for count in counts if count.least_p <= level / max(1, tests)]
     return [_measure(count, tests, level, margin, two_sided) for count in counts]
 
 
-def testable(counts: Sequence[Count], level: float) -> int:
+def reachable(counts: Sequence[Count], level: float) -> int:
     """Return the least k such that at most k of the counts can reach ``level / k``."""
     least = np.sort(np.array([count.least_p for count in counts]))
     k = 1
