@@ -20,6 +20,7 @@ import pytest
         ("ctv_engine.store.writer", "torch transformers textual"),
         ("ctv_engine.stats.track", "torch transformers textual"),
         ("ctv_engine.service", "torch transformers textual ctv_tui"),
+        ("ctv_engine.construction.audit", "torch transformers textual ctv_engine.models"),
         ("ctv_engine.demo", "torch transformers numpy"),
         ("ctv_engine.demo.data", "torch transformers textual ctv_engine.runtime"),
     ],

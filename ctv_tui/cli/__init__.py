@@ -23,6 +23,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS = {
     "watch": "Score every checkpoint of a training run and follow it live.",
     "eval": "Score checkpoints once and print a table.",
+    "suite": "Make, check and compare validation sets.",
     "demo": "Train a tiny VLM here and watch it being validated.",
     "simulate": "Replay recorded or stated costs on other numbers of GPUs.",
     "verify": "Compare the fast paths with plain forwards on a checkpoint.",

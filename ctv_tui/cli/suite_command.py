@@ -6,7 +6,9 @@ import click
 
 from ctv_tui.cli import LazyGroup
 
-SUITE_COMMANDS: dict[str, str] = {}
+SUITE_COMMANDS: dict[str, str] = {
+    "audit": "Check whether a suite is fit to measure with.",
+}
 
 
 class SuiteGroup(LazyGroup):

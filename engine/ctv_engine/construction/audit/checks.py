@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ctv_engine.construction.audit.baselines import baselines
+from ctv_engine.construction.audit.blind import BLIND_CHECKS
 from ctv_engine.construction.audit.giveaways import (
     giveaway_texts,
     giveaway_words,
@@ -35,6 +36,7 @@ CHECKS = (
     "repeated-item",
     "contradiction",
 )
+"""What :func:`audit` checks, in its order; with a checkpoint come ``BLIND_CHECKS``."""
 
 
 def audit(
@@ -53,9 +55,9 @@ def audit(
     Raises:
         ValueError: ``allowed`` names a check that does not exist.
     """
-    unknown = sorted(set(allowed) - {*CHECKS})
-    if unknown:
-        raise ValueError(f"no check {unknown[0]!r}; use {', '.join(CHECKS)}")
+    known = (*CHECKS, *BLIND_CHECKS)
+    for name in sorted(set(allowed).difference(known)):
+        raise ValueError(f"no check {name!r}; use {', '.join(known)}")
     asked = [item for item in suite.items if item.gold_index is not None]
     findings: list[Finding] = []
     if asked:

@@ -11,7 +11,8 @@ class AuditSettings:
 
     ``significance`` is family-wise: the probability that a suite whose keys are placed by chance
     gets a warning or failure from any statistical check. It is divided evenly among these checks
-    and, within each, among its tests (Bonferroni).
+    and, within each, among its tests (Bonferroni). The checks that take a checkpoint are a family
+    of their own.
 
     A statistical check fails only where a count is beyond chance by its test *and* its share is off
     by a margin: ``baseline_margin`` for letters and for the longest and shortest option,

@@ -63,10 +63,11 @@ class Statistic:
             return "nothing occurs often enough to be told from chance"
         off = [one for one in measures if one.verdict is not Verdict.PASS]
         worst = min(off or measures, key=lambda one: (one.verdict is Verdict.WARN, one.p))
-        more = f"; {len(off) - 1} more beyond chance" if len(off) > 1 else ""
-        return (
-            f"{said(worst, self.phrase)}{more}; limits: p {level:.2g} and {margin:.0%} off chance"
-        )
+        rest = f", the least likely of {len(measures)}"
+        if off:
+            rest = f"; {len(off) - 1} more beyond chance" if len(off) > 1 else ""
+        limits = f"fails at p < {level:.2g} and {margin * 100:.0f} points off chance"
+        return f"{said(worst, self.phrase)}{rest}; {limits}"
 
 
 def said(measure: Measure, phrase: str) -> str:
@@ -76,5 +77,6 @@ def said(measure: Measure, phrase: str) -> str:
     p = f"< {SMALLEST_P:.0e}" if measure.p <= SMALLEST_P else f"{measure.p:.2g}"
     return (
         f"{scope}: {what} in {measure.value:.1%} of {measure.n}"
-        f" (95 % {measure.low:.1%} to {measure.high:.1%}, chance {measure.chance:.1%}), p {p}"
+        f" (95 % {measure.low:.1%} to {measure.high:.1%}, chance {measure.chance:.1%}),"
+        f" corrected p {p}"
     )
