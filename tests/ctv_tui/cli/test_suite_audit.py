@@ -135,7 +135,6 @@ def test_what_a_data_set_says_can_not_steer_the_terminal(tmp_path: Path) -> None
         (["CLEAN", "--allow", "lettres"], "no check 'lettres'; use letter-balance, one-letter"),
         (["CLEAN", "--sample", "5"], "--sample goes with --checkpoint"),
         (["CLEAN", "--checkpoint", "nowhere"], "--checkpoint nowhere: no such directory"),
-        (["CLEAN", "--checkpoint", "CLEAN", "--devices", "cpu"], "no usable processor in clean"),
         (["CLEAN", "--items", "-1"], "--items"),
         ([], "SUITE"),
     ],

@@ -117,16 +117,16 @@ def chance_suite(seed: int) -> Suite:
 def test_suites_of_chance_are_suspected_no_more_often_than_stated() -> None:
     """At a family-wise level of 20 % and without margins, so that few suites tell much.
 
-    If one suite in five were suspected, more than 45 of 150 would be once in a thousand times.
+    If one suite in five were suspected, more than 27 of 80 would be twice in a thousand times.
     """
     exacting = AuditSettings(significance=0.2, baseline_margin=0, giveaway_margin=0)
     suspected = 0
-    for seed in range(150):
+    for seed in range(80):
         found = audit(chance_suite(seed), exacting)
         verdicts = [one.verdict for finding in found.findings for one in finding.measures]
         suspected += any(verdict is not Verdict.PASS for verdict in verdicts)
-    assert 1 - sum(comb(150, x) * 0.2**x * 0.8 ** (150 - x) for x in range(46)) < 0.002
-    assert suspected <= 45
+    assert 1 - sum(comb(80, x) * 0.2**x * 0.8 ** (80 - x) for x in range(28)) < 0.002
+    assert suspected <= 27
 
 
 def test_the_same_suites_with_the_key_on_the_longest_option_are_all_suspected() -> None:

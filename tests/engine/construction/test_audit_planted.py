@@ -23,7 +23,7 @@ from ctv_engine.construction.audit import Audit, Verdict, audit
 from ctv_engine.construction.audit.checks import CHECKS
 from ctv_engine.suite import Dataset, Item, Suite
 
-SEEDS = range(6)
+SEEDS = range(4)
 
 EQUAL_TEXTS = (
     ("The Red-Lamp!", "red lamp"),
@@ -220,7 +220,7 @@ WHOLE = (
 )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("check", "change", "count"), WHOLE, ids=[one[0] for one in WHOLE])
 def test_a_data_set_that_tells_its_keys_fails_with_those_items(
     check: str, change: object, count: int, seed: int

@@ -21,6 +21,10 @@ _WORDS = (
 _NUMBER_WORDS = {word: number for number, word in enumerate(_WORDS.split())}
 _YES_OR_NO = frozenset({"yes", "no", "true", "false"})
 
+_LATEX_FRACTION = re.compile(r"\\[dt]?frac ?\{([^{}]*)\} ?\{([^{}]*)\}")
+_LATEX_WORD = re.compile(r"\\(?:text|mathrm|mathbf) ?\{([^{}]*)\}")
+_EXPRESSION = re.compile(r"(?=.*[\dπ])(?:\\sqrt|\\pi|[-\d\s.,+*/^(){}√π°%])+")
+
 # Signs of punctuation that may carry the meaning of an option stay: C# and C, 50% and 50, R&D.
 _MEANINGFUL = frozenset("#%&*/@\\°")
 _ARTICLE = re.compile(r"(?<![\w-])(?:a|an|the) (?=[^\w\s-]*[^\W\d_]{2})")
@@ -120,6 +124,11 @@ def _in_number(text: str, place: int) -> bool:
 
 
 def _spelt_out(text: str) -> str:
+    """Return text with what stands for a fraction or a power written in a line."""
+    if "\\" in text:
+        text = _LATEX_WORD.sub(r"\1", _LATEX_FRACTION.sub(r"\1/\2", text))
+    if len(text) > 2 and text[0] == text[-1] == "$":
+        text = text[1:-1]
     if text.isascii():
         return text
     out: list[str] = []
@@ -139,9 +148,9 @@ def _spelt_out(text: str) -> str:
 def value_of(text: str) -> Value | None:
     """Return the number that the whole text is, or None.
 
-    Reads what :func:`~ctv_engine.scoring.numerals.read_quantity` reads, fractions (``1/2``,
-    ``1 1/2``, ``½``) and number words up to twenty; converts metric lengths, masses, volumes, and
-    times.
+    Reads what :func:`~ctv_engine.scoring.numerals.read_quantity` reads but for dates, fractions
+    (``1/2``, ``1 1/2``, ``½``, LaTeX's) and number words up to twenty; converts metric lengths,
+    masses and volumes, and times.
     """
     if len(text) > MAX_QUANTITY_LENGTH:
         return None
@@ -151,7 +160,7 @@ def value_of(text: str) -> Value | None:
         return Value(number, "", number, complete=False)
     if (fraction := _FRACTION.fullmatch(plain)) is not None:
         return _fraction(fraction)
-    quantity = read_quantity(plain)
+    quantity = None if _DATE.fullmatch(plain) else read_quantity(plain)
     if quantity is None:
         return None
     factor = Fraction(quantity.factor)
@@ -181,8 +190,8 @@ def _value(number: Fraction, factor: Fraction, unit: str) -> Value:
 def kind_of(text: str) -> Kind:
     """Return what sort of answer a text is.
 
-    A unit that is written onto its number counts only where it is a sign or a known unit: ``5th``
-    and ``7up`` are texts.
+    Roots, multiples of π and sums of numbers are numbers too. A unit that is written onto its
+    number counts only where it is a sign or a known unit: ``5th`` and ``7up`` are texts.
     """
     plain = readable(_spelt_out(text)).lower()
     bare = plain.removesuffix(".")
@@ -192,7 +201,7 @@ def kind_of(text: str) -> Kind:
         return "date"
     value = value_of(text)
     if value is None:
-        return "text"
+        return "number" if _EXPRESSION.fullmatch(bare) else "text"
     glued = re.search(r"\d([^\W\d_]+)$", bare)
     if glued and glued[1] not in {*_UNITS, "e", "k", "bn"} and not _is_scale(glued[1]):
         return "text"

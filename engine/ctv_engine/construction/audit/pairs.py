@@ -25,6 +25,7 @@ all get some; it takes for right what it gives the whole.
 """
 
 _ROUNDING = 1e-9
+_MARK = re.compile(r"<(?:AND|OR)>", re.IGNORECASE)
 
 
 def accepted(text: str, item: Item, dataset: Dataset) -> bool:
@@ -45,7 +46,7 @@ def _is_judged(dataset: Dataset) -> bool:
 
 def _judged(text: str, answer: str) -> float:
     """Compare with an answer of MM-Vet's form: alternatives by ``<OR>``, parts by ``<AND>``."""
-    given = normalised(text)
+    given = normalised(_MARK.sub(" ", text))
     best = 0.0
     for alternative in re.split(r"<OR>", answer, flags=re.IGNORECASE):
         parts = re.split(r"<AND>", alternative, flags=re.IGNORECASE)
