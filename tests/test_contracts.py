@@ -21,6 +21,7 @@ import pytest
         ("ctv_engine.stats.track", "torch transformers textual"),
         ("ctv_engine.report.build", "torch transformers textual ctv_tui ctv_engine.runtime"),
         ("ctv_engine.service", "torch transformers textual ctv_tui"),
+        ("ctv_engine.construction.audit", "torch transformers textual ctv_engine.models"),
         ("ctv_engine.demo", "torch transformers numpy"),
         ("ctv_engine.demo.data", "torch transformers textual ctv_engine.runtime"),
     ],

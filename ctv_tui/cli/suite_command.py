@@ -10,6 +10,7 @@ SUITE_COMMANDS: dict[str, str] = {
     "build": "Make a paired suite from benchmarks on disk.",
     "export": "Write a suite as VLMEvalKit's TSV or as JSON Lines.",
     "diff": "Say what two suites ask differently.",
+    "audit": "Check whether a suite is fit to measure with.",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +59,7 @@ def command(
     batch_size: int,
     batch_tokens: int,
     processor: str | None,
+    base: str | None,
 ) -> None:
     """Compare the engine's fast paths with one plain forward an item, on CHECKPOINT itself.
 
@@ -68,18 +68,15 @@ def command(
     may be.
     """
     from ctv_tui.cli.engine_process import CommandError, require_engine
+    from ctv_tui.cli.one_device import on_one_device, stay_offline
 
     require_engine()
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    stay_offline()
     from ctv_engine.models.letters import LetterError
     from ctv_engine.models.loading import CheckpointError
-    from ctv_engine.runtime.answering import WorkerSettings
     from ctv_engine.runtime.devices import DeviceError
     from ctv_engine.runtime.verify import sample, verify
-    from ctv_engine.service.placement import wait_for_place
     from ctv_engine.suite import SuiteError, read_suite
-    from ctv_engine.telemetry.poller import Poller
     from ctv_tui.data.safe_text import safe
 
     if not Path(checkpoint).is_dir():
@@ -92,22 +89,16 @@ def command(
             raise CommandError(
                 f"--suite {suite} is a {asked.kind} suite: its items have no options"
             )
-        poller = Poller("")
-        poller.start()
-        placement = wait_for_place(devices, poller)
-        poller.stop()
-        device = placement.devices[0]
-        if device in placement.visible:
-            os.environ["CUDA_VISIBLE_DEVICES"] = placement.visible[device]
-            device = "cuda:0"
-        settings = WorkerSettings(
-            device=device,
-            dtype=dtype,
-            processor=Path(processor) if processor else None,
-            batch_tokens=batch_tokens,
+        settings = on_one_device(
+            devices, dtype=dtype, processor=processor, batch_tokens=batch_tokens
         )
         for one in verify(
-            Path(checkpoint), sample(asked, items), settings, batch_size, notes.append
+            Path(checkpoint),
+            sample(asked, items),
+            settings,
+            batch_size,
+            notes.append,
+            base=Path(base) if base else None,
         ):
             found.append(one)
     except (SuiteError, CheckpointError, LetterError, DeviceError) as error:

@@ -71,6 +71,8 @@ def verify(
     settings: WorkerSettings,
     rows: int,
     tell: Callable[[str], None] = lambda line: None,
+    *,
+    base: Path | None = None,
 ) -> Iterator[Comparison]:
     """Answer a suite in several ways and compare them.
 
@@ -80,6 +82,7 @@ def verify(
         settings: device, type and limits as in a run.
         rows: the most rows of a batch, as in a run.
         tell: takes what the self-check has to say.
+        base: the base model of an adapter.
 
     Raises:
         CheckpointError: the checkpoint can't be loaded.
@@ -89,7 +92,7 @@ def verify(
 
     from ctv_engine.models.loading import resolve_dtype
 
-    exact = _Ways(checkpoint, suite, replace(settings, dtype="float32"), rows, tell)
+    exact = _Ways(checkpoint, base, suite, replace(settings, dtype="float32"), rows, tell)
     plain = exact.one_by_one()
     yield compared("float32, padded batches", exact.batched(), "one by one", plain, exact=True)
     yield compared("float32, all shortcuts", exact.as_a_run(), "one by one", plain, exact=True)
@@ -97,7 +100,7 @@ def verify(
     if wanted == torch.float32:
         return
     del exact
-    own = _Ways(checkpoint, suite, settings, rows, tell)
+    own = _Ways(checkpoint, base, suite, settings, rows, tell)
     name = own.dtype
     if name == "float32":
         return
@@ -132,6 +135,7 @@ class _Ways:
     def __init__(
         self,
         checkpoint: Path,
+        base: Path | None,
         suite: Suite,
         settings: WorkerSettings,
         rows: int,
@@ -149,7 +153,7 @@ class _Ways:
             slots=rows,
             refill=max(1, rows // 4),
         )
-        self._adapter.load(checkpoint)
+        self._adapter.load(checkpoint, base)
         one = self._batches("pair", {(i.dataset, i.key): 1 for i in suite.items}, rows=1)
         self._lengths: dict[Task, dict[Name, int]] = {"closed": {}, "open": {}}
         for batch in one:
