@@ -8,6 +8,7 @@ from ctv_tui.cli import LazyGroup
 
 SUITE_COMMANDS: dict[str, str] = {
     "build": "Make a paired suite from benchmarks on disk.",
+    "review": "Decide about the items on which annotators don't agree.",
     "diff": "Say what two suites ask differently.",
 }
 
