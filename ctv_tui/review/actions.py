@@ -17,6 +17,14 @@ def _action(
     return Action(f"{TAB}.{name}", name, keys, shown, description, footer, TAB)
 
 
+def _shared(action: Action) -> Action:
+    """Return an action of the dashboard as one of the review."""
+    description = (
+        _LEAVE if action.id == "quit" else action.description.replace("dataset or row", "item")
+    )
+    return replace(action, description=description, footer=action.footer or " ", tab=TAB)
+
+
 TABLE: tuple[Action, ...] = (
     _action("accept", ("a", "enter"), "a enter", "keep the item as it is", "keep"),
     _action("drop", ("x", "delete"), "x", "drop the item, with a reason", "drop"),
@@ -36,11 +44,7 @@ TABLE: tuple[Action, ...] = (
     Action("review.previous", "go(-1)", ("k", "up"), "k ↑", "previous item", " ", TAB),
     Action("review.down", "scroll(8)", ("pagedown", "J"), "PgDn J", "scroll down", " ", TAB),
     Action("review.up", "scroll(-8)", ("pageup", "K"), "PgUp K", "scroll up", " ", TAB),
-    *(
-        replace(action, description=_LEAVE) if action.id == "quit" else action
-        for action in ACTIONS
-        if action.id in _SHARED
-    ),
+    *(_shared(action) for action in ACTIONS if action.id in _SHARED),
 )
 
 DROP_REASONS: tuple[tuple[str, str], ...] = (

@@ -24,9 +24,17 @@ from ctv_tui.data import safe
 from ctv_tui.data.pictures import describe_picture
 from ctv_tui.preferences import Preferences
 from ctv_tui.review.actions import DROP_REASONS, TAB, TABLE, WRITE_IT
-from ctv_tui.review.asking import Pick, Write
+from ctv_tui.review.asking import Pick, Words, Write
 from ctv_tui.review.draft_view import DraftView, Shown
-from ctv_tui.review.editing import LONGEST, as_line, from_line, options_fault, question_fault
+from ctv_tui.review.editing import (
+    LONGEST,
+    as_line,
+    differs_from_answers,
+    edit_fault,
+    from_line,
+    options_fault,
+    question_fault,
+)
 from ctv_tui.review.header import ReviewHeader
 from ctv_tui.review.queue import FILTERS, Queue
 from ctv_tui.review.queue_list import QueueList, nothing_said
@@ -35,6 +43,7 @@ from ctv_tui.screens.help import Help
 from ctv_tui.screens.keymap import keymap_path, read_keymap
 from ctv_tui.theme import DARK, LOOKS, look_of, theme_name, themes
 from ctv_tui.widgets.footer import KeyLine
+from ctv_tui.widgets.lines import line
 from ctv_tui.widgets.message import Sentence
 from ctv_tui.widgets.picture import PictureFrame
 from ctv_tui.widgets.search import SearchLine
@@ -60,8 +69,13 @@ class Review(App[None]):
     #review-item { width: 1fr; height: 1fr; }
     #draft-view { height: 3fr; }
     #draft-picture { height: 2fr; }
-    #review-header { height: 1; background: $surface; }
-    .too-small #review-header, .too-small #review-beside { display: none; }
+    #review-header, #review-said { height: 1; background: $surface; }
+    Pick, Write { align: center middle; background: $background 60%; }
+    #pick-box { width: 60; max-width: 100%; height: auto; max-height: 100%; background: $surface; }
+    #write-box { width: 90%; height: 5; background: $surface; padding: 1 0; }
+    #write-head, #write-said, #write-line { height: 1; }
+    #write-line { padding: 0 1; background: $panel; }
+    .too-small #review-header, .too-small #review-said, .too-small #review-beside { display: none; }
     """
 
     def __init__(
@@ -82,6 +96,7 @@ class Review(App[None]):
         self._view = DraftView(id="draft-view")
         self._picture = PictureFrame(id="draft-picture")
         self._search = SearchLine("search…  enter: keep  esc: no search", id="review-search")
+        self._said = Words((), id="review-said")
         self._keys = KeyLine(id="keys")
         self._small = Sentence(id="too-small")
 
@@ -92,6 +107,7 @@ class Review(App[None]):
             self._list, Vertical(self._view, self._picture, id="review-item"), id="review-beside"
         )
         yield self._search
+        yield self._said
         yield self._keys
         yield self._small
 
@@ -153,7 +169,8 @@ class Review(App[None]):
         return str(self._journal.directory / draft.image)
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
-        self.notify(safe(text), severity="error" if wrong else "information", markup=False)
+        """Say something on the line above the keys; nothing clears it."""
+        self._said.say(line((f" {safe(text)}", "error" if wrong else "strong")))
 
     # --- deciding -----------------------------------------------------------------------------
 
@@ -175,9 +192,6 @@ class Review(App[None]):
             self._say(f"{before.dataset[:40]}/{before.key[:40]}: {said}")
         self.show_all()
 
-    def _checked(self, draft: Draft, options: Sequence[str], gold_index: int) -> str | None:
-        return options_fault(draft, options, gold_index, self._queue.metric(draft.dataset))
-
     def action_accept(self) -> None:
         """Keep the item as it is."""
         draft = self._queue.current
@@ -186,7 +200,7 @@ class Review(App[None]):
         if draft.gold_index is None:
             self._say("not kept: it has no key; c chooses one", wrong=True)
             return
-        wrong = self._checked(draft, draft.options, draft.gold_index)
+        wrong = options_fault(draft.options)
         if wrong is not None:
             self._say(f"not kept: {wrong}", wrong=True)
             return
@@ -216,15 +230,14 @@ class Review(App[None]):
         if draft is None:
             return
         rows = [
-            (LETTERS[place].lower(), option)
+            (LETTERS[place], option)
             for place, option in enumerate(draft.options[: len(LETTERS)])
             if key or place != draft.gold_index
         ]
-        places = {letter: LETTERS.index(letter.upper()) for letter, _ in rows}
 
         def picked(letter: str | None) -> None:
             if letter is not None:
-                then(draft, places[letter])
+                then(draft, LETTERS.index(letter))
 
         self.push_screen(Pick(title, rows), picked)
 
@@ -233,11 +246,13 @@ class Review(App[None]):
         self._pick_option("the key is", self._choose_key, key=False)
 
     def _choose_key(self, draft: Draft, place: int) -> None:
-        wrong = self._checked(draft, draft.options, place)
+        wrong = options_fault(draft.options)
         if wrong is not None:
             self._say(f"not kept: {wrong}", wrong=True)
             return
         said = f"kept with {LETTERS[place]} as key"
+        if differs_from_answers(draft, place):
+            said += "; the open form still accepts only " + " · ".join(draft.answers[:3])[:60]
         self._decide("choose_key", State.KEPT, said, gold_index=place)
 
     def action_edit_question(self) -> None:
@@ -271,8 +286,7 @@ class Review(App[None]):
             return [from_line(text) if n == place else o for n, o in enumerate(draft.options)]
 
         def fault(text: str) -> str | None:
-            gold = draft.gold_index if draft.gold_index is not None else place
-            return self._checked(draft, changed(text), gold)
+            return edit_fault(draft, changed(text), place, self._queue.metric(draft.dataset))
 
         def written(text: str | None) -> None:
             if text is not None and text != as_line(old):
@@ -312,6 +326,7 @@ class Review(App[None]):
     def action_go(self, by: int) -> None:
         """Go to another item."""
         self._queue.go_to(self._queue.at + by)
+        self._say("")
         self.show_all()
 
     action_move = action_go
@@ -329,8 +344,8 @@ class Review(App[None]):
         self._open(-1)
 
     def _open(self, by: int) -> None:
-        if not self._queue.next_open(by):
-            self._say("no other item is undecided here")
+        found = self._queue.next_open(by)
+        self._say("" if found else "no other item is undecided here")
         self.show_all()
 
     def action_next_filter(self) -> None:
@@ -362,6 +377,7 @@ class Review(App[None]):
 
     def _reload(self) -> None:
         self._queue.load()
+        self._say("")
         self.show_all()
 
     def action_show_path(self) -> None:
@@ -371,8 +387,7 @@ class Review(App[None]):
 
     @on(QueueList.Chosen)
     def _row_chosen(self, message: QueueList.Chosen) -> None:
-        self._queue.go_to(message.at)
-        self.show_all()
+        self.action_go(message.at - self._queue.at)
 
     # --- the frame ----------------------------------------------------------------------------
 

@@ -23,15 +23,9 @@ from ctv_tui.widgets.painted import Painted
 class Pick(ModalScreen[str | None]):
     """Answers the key that was pressed, or None for escape. ``rows`` are (key, text)."""
 
-    DEFAULT_CSS = """
-    Pick { align: center middle; background: $background 60%; }
-    Pick #pick-box { width: 60; max-width: 100%; height: auto; max-height: 100%;
-        background: $surface; }
-    """
-
     def __init__(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
         super().__init__()
-        self._keys = {key for key, _ in rows}
+        self._keys = {key.lower(): key for key, _ in rows}
         self._box = _Rows(title, rows, id="pick-box")
 
     def compose(self) -> ComposeResult:
@@ -43,7 +37,7 @@ class Pick(ModalScreen[str | None]):
         event.stop()
         pressed = (event.character or "").lower()
         if pressed in self._keys:
-            self.dismiss(pressed)
+            self.dismiss(self._keys[pressed])
         elif event.key in ("escape", "q"):
             self.dismiss(None)
 
@@ -73,18 +67,14 @@ class Write(ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave it", show=False, priority=True)
     ]
-    DEFAULT_CSS = """
-    Write { align: center middle; background: $background 60%; }
-    Write #write-box { width: 90%; height: 4; background: $surface; }
-    Write #write-head, Write #write-said { height: 1; }
-    Write Input { height: 1; border: none; padding: 0 1; background: $panel; }
-    """
 
     def __init__(self, title: str, text: str, fault: Callable[[str], str | None]) -> None:
         super().__init__()
-        self._head = _Words(line(" ", (title, "title")), id="write-head")
-        self._said = _Words(_KEYS, id="write-said")
-        self._input = Input(text, max_length=LONGEST, id="write-line", select_on_focus=False)
+        self._head = Words(line(" ", (title, "title")), id="write-head")
+        self._said = Words(_KEYS, id="write-said")
+        self._input = Input(
+            text, compact=True, max_length=LONGEST, id="write-line", select_on_focus=False
+        )
         self._input.cursor_blink = False
         self._fault = fault
 
@@ -117,7 +107,9 @@ class Write(ModalScreen[str | None]):
 _KEYS = line(" ", ("enter", "key"), (" save   ", "dim"), ("esc", "key"), (" leave it", "dim"))
 
 
-class _Words(Painted):
+class Words(Painted):
+    """Shows one line."""
+
     def __init__(self, words: Line, *, id: str) -> None:
         super().__init__(id=id)
         self._words = words

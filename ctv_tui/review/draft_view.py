@@ -76,9 +76,7 @@ def draft_lines(shown: Shown, width: int) -> list[Line]:
     """Return everything there is to say about an item."""
     draft = shown.draft
     room = max(8, width - _LABEL_WIDTH - 2)
-    rows = labelled("queued", limited(_text(draft.reason), 0, room, 2)) if draft.reason else []
-    if draft.state != "queued" and draft.reason:
-        rows = labelled(str(draft.state), limited(_text(draft.reason), 0, room, 2))
+    rows = labelled(str(draft.state), limited(_text(draft.reason), 0, room, 2)) * bool(draft.reason)
     question = [
         one
         for part in draft.question[:_MOST_CHARACTERS].splitlines() or [""]
@@ -100,9 +98,8 @@ def draft_lines(shown: Shown, width: int) -> list[Line]:
     rows += labelled("metric", [line(_text(shown.metric))] if shown.metric else [])
     source = f"{_text(draft.origin.file)} row {draft.origin.row}"
     rows += labelled("source", limited(source, 0, room, 2))
-    for name, value in draft.provenance.items():
-        said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        rows += labelled(shorten(safe(name), _LABEL_WIDTH - 2), limited(_text(said), 0, room, 2))
+    made = [f"{name} {_stated(value)}" for name, value in draft.provenance.items()]
+    rows += labelled("made", limited(_text(" · ".join(made)), 0, room, 4)) if made else []
     return rows
 
 
@@ -163,6 +160,12 @@ def _votes(shown: Shown, width: int) -> list[Line]:
         rows.append(line(*lead, *said[0]))
         rows += [line(" " * start, *rest) for rest in said[1:]]
     return rows
+
+
+def _stated(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_stated, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _name(vote: Vote) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ctv_engine.construction.candidates import Truth, accepted, normalised, one_line, same_number
 from ctv_engine.construction.journal import Draft
+from ctv_engine.suite import LETTERS
 
 LONGEST = 4000
 """Characters that can be edited on the input line."""
@@ -28,28 +29,38 @@ def question_fault(text: str) -> str | None:
     return None if from_line(text) else "a question can't be empty"
 
 
-def options_fault(
-    draft: Draft, options: Sequence[str], gold_index: int, metric: str | None
-) -> str | None:
-    """Return why these options with this key can't stand in the suite, None if they can.
-
-    No option may be empty, equal to another one (also as a number), or be accepted as an answer
-    beside the key.
-    """
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+def options_fault(options: Sequence[str]) -> str | None:
+    """Return why these options can't stand together: one is empty, or two are the same."""
     for place, option in enumerate(options):
         if not normalised(option):
-            return f"{letters[place]} is empty"
-        for other in range(place):
-            if normalised(option) == normalised(options[other]) or same_number(
-                option, options[other]
-            ):
-                return f"{letters[other]} and {letters[place]} are the same"
-    truth = Truth(options[gold_index], draft.answers, metric or "", draft.meta)
-    for place, option in enumerate(options):
-        if place != gold_index and _is_right(option, truth):
-            return f"{letters[place]} is accepted as an answer, so it can't be a wrong option"
+            return f"{LETTERS[place]} is empty"
+        for other, text in enumerate(options[:place]):
+            if normalised(option) == normalised(text) or same_number(option, text):
+                return f"{LETTERS[other]} and {LETTERS[place]} are the same"
     return None
+
+
+def edit_fault(draft: Draft, options: Sequence[str], place: int, metric: str | None) -> str | None:
+    """Return why the option at ``place`` can't be changed so, None if it can.
+
+    Beside what :func:`options_fault` finds: a wrong option must not be accepted as an answer.
+    """
+    if draft.gold_index not in (None, place):
+        truth = Truth(options[draft.gold_index or 0], draft.answers, metric or "", draft.meta)
+        if normalised(options[place]) and _is_right(options[place], truth):
+            others = [text for n, text in enumerate(options) if n != place]
+            if not any(normalised(options[place]) == normalised(text) for text in others):
+                return f"{LETTERS[place]} is accepted as an answer, so it can't be a wrong option"
+    return options_fault(options)
+
+
+def differs_from_answers(draft: Draft, place: int) -> bool:
+    """Whether the open form accepts other answers than the option at ``place``."""
+    option = draft.options[place]
+    return not any(
+        normalised(option) == normalised(answer) or same_number(option, answer)
+        for answer in draft.answers
+    )
 
 
 def _is_right(option: str, truth: Truth) -> bool:

@@ -78,12 +78,14 @@ class Queue:
 
     def next_open(self, by: int = 1) -> bool:
         """Go to the next (or previous) item that is not decided, from the start after the end."""
-        count = len(self.drafts)
+        count, start = len(self.drafts), self.at
         for step in range(1, count):
-            at = (self.at + by * step) % count
+            at = (start + by * step) % count
             if self.drafts[at].state is State.QUEUED:
                 self.go_to(at)
-                return True
+                if self.drafts[at].state is State.QUEUED:
+                    return True
+        self.at = start
         return False
 
     def decide(

@@ -22,6 +22,7 @@ MARKS: dict[State, tuple[str, Role]] = {
 }
 _FIXED_ROWS = 4
 _TEXT_MOST = 200
+_DATASET_SHOWN_FROM = 34
 
 
 class QueueList(Scrolled):
@@ -96,18 +97,11 @@ def _search(queue: Queue, width: int) -> Line:
 
 def _row(draft: Draft, selected: bool, width: int) -> Line:
     mark, role = MARKS.get(draft.state, ("·", "dim"))
-    name_width = min(10, max(6, width // 4))
-    key = shorten(safe(draft.key[:_TEXT_MOST]), name_width)
-    dataset = shorten(safe(draft.dataset[:_TEXT_MOST]), name_width)
-    rest = max(0, width - 2 * name_width - 6)
+    wide = width >= _DATASET_SHOWN_FROM
+    head = f"{pad(safe(draft.dataset[:_TEXT_MOST]), 8)} " if wide else ""
+    key = pad(safe(draft.key[:_TEXT_MOST]), 11)
+    rest = max(0, width - cells(head) - 15)
     reason = whole_words(safe((draft.reason or str(draft.state))[:_TEXT_MOST]), rest)
     if selected:
-        text = f"▸{mark} {pad(dataset, name_width)} {pad(key, name_width)} {reason}"
-        return line((text + " " * max(0, width - cells(text)), "selected"))
-    return line(
-        " ",
-        (mark, role),
-        f" {pad(dataset, name_width)} ",
-        (f"{pad(key, name_width)} ", "dim"),
-        (reason, "dim"),
-    )
+        return line((pad(f"▸{mark} {head}{key} {reason}", width), "selected"))
+    return line(" ", (mark, role), f" {head}", (f"{key} ", ""), (reason, "dim"))

@@ -10,7 +10,8 @@ import sys
 import zlib
 from pathlib import Path
 
-from ctv_engine.construction.journal import Journal, State, Vote
+from ctv_engine.construction.annotation import verdict
+from ctv_engine.construction.journal import Journal, Vote
 from ctv_engine.construction.source import Origin, SourceItem
 
 RULES = {"converter": "rules", "version": 1}
@@ -98,9 +99,9 @@ def record(directory: Path) -> Journal:
                 "I read it at the left axis" if choice is not None else "no single option is right"
             )
             journal.vote(draft.id, Vote(name, choice, said))
-        wrong = sum(choice != gold for choice in VOTES[row])
-        state = State.QUEUED if wrong else State.KEPT
-        journal.settle(draft.id, state, f"{wrong} of 3 disagree with the key" if wrong else None)
+        decided = verdict(journal.draft(draft.id), journal.votes(draft.id), len(ANNOTATORS))
+        assert decided is not None
+        journal.settle(draft.id, decided.state, decided.reason)
     return journal
 
 
