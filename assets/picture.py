@@ -1,7 +1,7 @@
 """Draw one of the README's pictures: a tab of the dashboard on a database, as SVG.
 
-``python assets/picture.py RUN.db assets/dashboard.svg [TAB]``; with the directory of a build in place of
-the database it is the review of its queue.
+``python assets/picture.py RUN.db assets/dashboard.svg [TAB]``; with the directory of a build
+in place of the database it is the review of its queue.
 """
 
 from __future__ import annotations
