@@ -14,6 +14,7 @@ import pytest
         ("ctv_tui.cli", "textual plotext torch transformers numpy sqlite_utils rich"),
         ("ctv_tui.data.tail", "textual plotext torch transformers numpy sqlite_utils"),
         ("ctv_tui.data.text", "textual plotext torch transformers numpy sqlite_utils"),
+        ("ctv_tui.review.app", "torch transformers numpy pyarrow openai sqlite_utils"),
         ("ctv_tui.app", "torch transformers numpy sqlite_utils ctv_engine.service"),
         ("ctv_engine.suite", "torch transformers numpy"),
         ("ctv_engine.store.reader", "torch transformers numpy sqlite_utils"),

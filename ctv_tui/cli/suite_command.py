@@ -9,6 +9,7 @@ from ctv_tui.cli import LazyGroup
 SUITE_COMMANDS: dict[str, str] = {
     "build": "Make a paired suite from benchmarks on disk.",
     "export": "Write a suite as VLMEvalKit's TSV or as JSON Lines.",
+    "review": "Decide about the items on which annotators don't agree.",
     "diff": "Say what two suites ask differently.",
     "audit": "Check whether a suite is fit to measure with.",
 }

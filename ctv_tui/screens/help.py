@@ -15,7 +15,7 @@ from ctv_tui.screens.actions import Action
 from ctv_tui.widgets.lines import Line, framed, line, more_below
 from ctv_tui.widgets.painted import Painted
 
-_NOTES = (
+NOTES = (
     "closed: the option letter's probability after one prefill",
     "open: a generated answer, scored by the dataset's metric",
     "gold: the full open evaluation on the held-out suite",
@@ -34,9 +34,11 @@ class Help(ModalScreen[None]):
         Binding("k,up", "scroll(-1)", "up", show=False),
     ]
 
-    def __init__(self, tab: str, actions: Sequence[Action], keymap: str) -> None:
+    def __init__(
+        self, tab: str, actions: Sequence[Action], keymap: str, *, notes: Sequence[str] = NOTES
+    ) -> None:
         super().__init__()
-        self._box = _HelpBox(tab, actions, keymap, id="help-box")
+        self._box = _HelpBox(_lines(tab, actions, keymap, notes), id="help-box")
 
     def compose(self) -> ComposeResult:
         """Show one box."""
@@ -52,9 +54,9 @@ class Help(ModalScreen[None]):
 
 
 class _HelpBox(Painted):
-    def __init__(self, tab: str, actions: Sequence[Action], keymap: str, *, id: str) -> None:
+    def __init__(self, rows: Sequence[Line], *, id: str) -> None:
         super().__init__(id=id)
-        self._rows = _lines(tab, actions, keymap)
+        self._rows = rows
         self._first = 0
 
     def get_content_height(self, *_: object) -> int:
@@ -81,12 +83,12 @@ class _HelpBox(Painted):
         )
 
 
-def _lines(tab: str, actions: Sequence[Action], keymap: str) -> list[Line]:
+def _lines(tab: str, actions: Sequence[Action], keymap: str, notes: Sequence[str]) -> list[Line]:
     own = [_row(action) for action in actions if action.tab]
     rows = [_row(action) for action in actions if not action.tab]
     if own:
         rows = [line(" ", (tab, "strong")), *own, line(" ", ("every tab", "strong")), *rows]
-    return [*rows, (), *(line(" ", (note, "dim")) for note in (*_NOTES, f"your keys: {keymap}"))]
+    return [*rows, (), *(line(" ", (note, "dim")) for note in (*notes, f"your keys: {keymap}"))]
 
 
 def _row(action: Action) -> Line:

@@ -64,12 +64,12 @@ def item_lines(detail: ItemDetail, step: int, width: int) -> list[Line]:
     text_width = max(8, width - _LABEL_WIDTH - 2)
     lines: list[Line] = []
     question = safe(detail.question)
-    lines += _labelled(
-        "question", _limited(question, detail.question_left_out, text_width, _QUESTION_LINES)
+    lines += labelled(
+        "question", limited(question, detail.question_left_out, text_width, _QUESTION_LINES)
     )
-    lines += _labelled("picture", [line(*_picture(detail.picture, text_width))])
+    lines += labelled("picture", [line(*picture_line(detail.picture, text_width))])
     accepted = " · ".join(safe(answer) for answer in detail.answers) or "none given"
-    lines += _labelled("accepted", _limited(accepted, 0, text_width, 2))
+    lines += labelled("accepted", limited(accepted, 0, text_width, 2))
     lines.append(())
     lines += _closed_lines(detail, step, width)
     lines.append(())
@@ -77,14 +77,15 @@ def item_lines(detail: ItemDetail, step: int, width: int) -> list[Line]:
     return lines
 
 
-def _labelled(label: str, texts: Sequence[Line]) -> list[Line]:
+def labelled(label: str, texts: Sequence[Line]) -> list[Line]:
+    """Return lines with a label before the first of them."""
     return [
         line((pad(f" {label if not n else ''}", _LABEL_WIDTH), "dim"), *text)
         for n, text in enumerate(texts)
     ]
 
 
-def _limited(text: str, left_out: int, width: int, most: int) -> list[Line]:
+def limited(text: str, left_out: int, width: int, most: int) -> list[Line]:
     """Return a text in at most ``most`` lines; what is left is counted in characters."""
     rows = wrapped(text, width)
     hidden = sum(len(row) + 1 for row in rows[most:]) - bool(rows[most:]) + left_out
@@ -94,7 +95,8 @@ def _limited(text: str, left_out: int, width: int, most: int) -> list[Line]:
     return shown
 
 
-def _picture(picture: Picture, width: int) -> Line:
+def picture_line(picture: Picture, width: int) -> Line:
+    """Return a picture's path, cut at its start, with its size or what is wrong with it."""
     said = []
     if picture.pixels:
         said.append(f"{picture.pixels[0]}×{picture.pixels[1]}")
@@ -213,12 +215,12 @@ def _open_lines(opened: Sequence[OpenAnswer], step: int, width: int) -> list[Lin
         mark = "▸" if group.first <= step <= group.last else " "
         start = line(pad(f" {mark}{_span(group)}", label))
         if one.failed is not None:
-            texts = _limited(f"failed: {safe(one.failed)}", 0, text_width + 6, _ANSWER_LINES)
+            texts = limited(f"failed: {safe(one.failed)}", 0, text_width + 6, _ANSWER_LINES)
             texts = [line(*((t, "error") for t, _ in text)) for text in texts]
             score = ""
         else:
             text = safe(one.text or "") or "(empty)"
-            texts = _limited(text, one.left_out, text_width, _ANSWER_LINES)
+            texts = limited(text, one.left_out, text_width, _ANSWER_LINES)
             if one.finish_reason not in (None, "stop"):
                 texts[-1] = line(*texts[-1], (f"  [{_ended(one)}]", "warning"))
             score = pad(share(one.score), 6)

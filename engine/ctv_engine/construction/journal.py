@@ -112,6 +112,14 @@ class JournalError(Exception):
     """A build directory that can't be used; the message says why and the way out."""
 
 
+class DecidedMeanwhile(Exception):
+    """A draft is no longer as it was when it was looked at; ``draft`` is how it is now."""
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__(f"{draft.dataset}/{draft.key} was changed meanwhile: it is {draft.state}")
+        self.draft = draft
+
+
 class Journal:
     """The build of one suite directory. One process writes; each call is one transaction."""
 
@@ -268,32 +276,50 @@ class Journal:
         options: Sequence[str] | None = None,
         gold_index: int | None = None,
         reason: str | None = None,
+        seen: Draft | None = None,
     ) -> Draft:
-        """Keep what a person decided, with what was before it; return the draft as it is now."""
-        before = self.draft(draft_id)
-        after = {
-            "question": before.question if question is None else question,
-            "options": list(before.options if options is None else options),
-            "gold_index": before.gold_index if gold_index is None else gold_index,
-            "state": state,
-            "reason": reason,
-        }
+        """Keep what a person decided, with what was before it; return the draft as it is now.
+
+        Raises:
+            DecidedMeanwhile: the draft is not as it was ``seen``, so nothing was decided.
+        """
         with self._transaction():
+            before = self.draft(draft_id)
+            if seen is not None and before != seen:
+                raise DecidedMeanwhile(before)
+            after = {
+                "question": before.question if question is None else question,
+                "options": list(before.options if options is None else options),
+                "gold_index": before.gold_index if gold_index is None else gold_index,
+                "state": state,
+                "reason": reason,
+            }
             self._write_decision(draft_id, action, _decidable(before), after)
         return self.draft(draft_id)
 
     def undo(self) -> Draft | None:
         """Take back the last decision; return the draft as it was, None where there is none."""
-        row = self._db.execute(
-            "SELECT id, draft_id, before_json FROM decisions ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-        if row is None:
-            return None
-        decision, draft_id, before = row
         with self._transaction():
+            row = self._db.execute(
+                "SELECT id, draft_id, before_json FROM decisions ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+            if row is None:
+                return None
+            decision, draft_id, before = row
             self._apply(draft_id, json.loads(before))
             self._db.execute("DELETE FROM decisions WHERE id = ?", (decision,))
         return self.draft(draft_id)
+
+    def edited(self, draft_id: int) -> bool:
+        """Say whether a person changed the question or an option, so that votes are older."""
+        rows = self._db.execute(
+            "SELECT before_json, after_json FROM decisions WHERE draft_id = ?", (draft_id,)
+        )
+        return any(
+            before[name] != after[name]
+            for before, after in (map(json.loads, row) for row in rows)
+            for name in ("question", "options")
+        )
 
     def _write_decision(
         self, draft_id: int, action: str, before: Mapping[str, Any], after: Mapping[str, Any]
