@@ -27,6 +27,7 @@ from ctv_tui.cli.suite_build_models import (
 if TYPE_CHECKING:
     from ctv_engine.construction.build import Report
     from ctv_engine.construction.plan import Plan
+    from ctv_engine.suite import Suite
 
 
 @click.command("build")
@@ -133,9 +134,26 @@ def command(
         return
     for line in report_lines(report, directory):
         click.echo(line)
+    sound = report.suite is not None and _audited(report.suite, directory)
     if models is not None:
         click.echo(models.spent())
-    ctx.exit(0 if report.suite is not None and not report.waiting else EXIT_FAILED)
+    ctx.exit(0 if sound and not report.waiting else EXIT_FAILED)
+
+
+def _audited(suite: Suite, directory: Path) -> bool:
+    """Say what an audit finds; return whether the suite passes."""
+    from ctv_engine.construction.audit import audit
+    from ctv_tui.data.safe_text import safe
+
+    found = audit(suite)
+    for one in found.findings:
+        if one.verdict != "pass":
+            click.echo(f"audit: {one.verdict}: {one.check}: {safe(one.measured)}")
+    if found.failed:
+        click.echo(f"audit: failed; its items: ctv-tui suite audit {safe(str(directory))}")
+    else:
+        click.echo("audit: passed")
+    return not found.failed
 
 
 def _plan(config: str | None, directory: Path, values: Mapping[str, Any]) -> Plan:

@@ -67,8 +67,8 @@ def command(ctx: click.Context, directory: str, theme: str | None, ascii_only: b
 
 def _write(folder: Path) -> None:
     """Write the suite anew and say so."""
-    from ctv_engine.construction.build import write_from_journal
     from ctv_engine.construction.journal import JournalError
+    from ctv_engine.construction.writing import write_from_journal
     from ctv_engine.suite import SuiteError
     from ctv_tui.cli.engine_process import CommandError
     from ctv_tui.data.safe_text import safe

@@ -10,9 +10,9 @@ import sys
 import zlib
 from pathlib import Path
 
-from ctv_engine.construction.annotation import verdict
 from ctv_engine.construction.journal import Journal, Vote
 from ctv_engine.construction.source import Origin, SourceItem
+from ctv_engine.construction.votes import verdict
 
 RULES = {"converter": "rules", "version": 1}
 MODELS = {

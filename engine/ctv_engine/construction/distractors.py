@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class RulesConverter:
         rng = random.Random(_seed(draft, "rules"))
         dataset = self._datasets.get(draft.dataset) or _Dataset(())
         chosen = _Chosen(key, truth, wanted)
-        for text in dataset.common(key, wanted, rng):
+        for text in (*named_beside(key, draft.question), *dataset.common(key, wanted, rng)):
             chosen.offer(text, must=True)
         for text in dataset.offers(draft, key, rng):
             if chosen.enough:
@@ -153,6 +154,22 @@ class _Dataset:
             if shape.alike(other) and not _near_value(shape, other)
         ]
         return found if len(found) <= _LOOKED_AT else rng.sample(found, _LOOKED_AT)
+
+
+def named_beside(key: str, question: str) -> list[str]:
+    """Return what a question names as the other choice: *women* of "men or women?" for *men*.
+
+    A key that is named in its question would stand out among options that are not.
+    """
+    found = re.search(r"(?P<left>[^?]*?),? or (?P<right>[^,;:?]+)", question)
+    if found is None:
+        return []
+    words = len(key.split())
+    right, segment = found["right"].strip(), re.split(r"[,;:]", found["left"])[-1].strip()
+    left = segment if len(segment.split()) <= words + 1 else " ".join(segment.split()[-words:])
+    if normalised(key) == normalised(left):
+        return [right]
+    return [left] if normalised(key) == normalised(right) else []
 
 
 def _near_value(shape: Shape, other: Shape) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from ctv_engine.construction.candidates import normalised, same_number
 from ctv_engine.construction.converting import Converted, Rejected
-from ctv_engine.construction.distractors import Known, RulesConverter
+from ctv_engine.construction.distractors import Known, RulesConverter, named_beside
 from ctv_engine.construction.journal import Draft
 from ctv_engine.construction.shapes import opposite, shape_of
 from ctv_engine.construction.source import Origin
@@ -166,6 +167,23 @@ def test_of_two_options_a_frequent_key_is_wrong_as_often_as_it_is_right() -> Non
     # It is right for 30 of 100, so it is to be wrong for 30 of the other 70: a binomial count
     # with a deviation of 4.1.
     assert 30 - 4 * 4.1 < wrong < 30 + 4 * 4.1
+
+
+@pytest.mark.parametrize(
+    ("key", "question", "named"),
+    [
+        ("men", "Which is larger, men or women?", ["women"]),
+        ("women", "Is the share higher for men or women?", ["men"]),
+        ("New York", "Who has more, New York or Los Angeles?", ["Los Angeles"]),
+        ("garden", "Which is larger, men or women?", []),
+        ("men", "How many men are there?", []),
+    ],
+)
+def test_the_other_choice_of_the_question(key: str, question: str, named: list[str]) -> None:
+    assert named_beside(key, question) == named
+    made = CONVERTER.options_of(replace(draft([key]), question=question), "exact_match")
+    assert isinstance(made, Converted)
+    assert set(named) <= set(made.options)
 
 
 def test_too_few_that_are_wrong() -> None:

@@ -37,7 +37,7 @@ def _credit(text: str, item: Item, dataset: Dataset) -> float:
     """Return the open metric's score of a text; of a judge's 1 for equal, 0.5 for contained."""
     if _is_judged(dataset):
         return max((_judged(text, answer) for answer in item.answers), default=0.0)
-    return score_open(dataset.open_metric, text, item.answers, item.meta)
+    return score_open(dataset.open_metric, text, item.answers, item.meta) or 0.0
 
 
 def _is_judged(dataset: Dataset) -> bool:
