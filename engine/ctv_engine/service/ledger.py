@@ -12,12 +12,13 @@ from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
 from ctv_engine.service.evaluations import Evaluations
-from ctv_engine.service.judge import Judge
+from ctv_engine.service.judge import Judge, judged_by, mixed
 from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
 from ctv_engine.stats.track import Tracker
+from ctv_engine.store.judged import versions_when_judged
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
@@ -61,13 +62,17 @@ class Ledger:
             self._checkpoint_done,
         )
         watched = settings.watched
+        judges = judged_by(
+            judge.model if judge else None,
+            versions_when_judged(writer, str(watched), suite.digest, gold.digest if gold else None),
+        )
         self.run_id = writer.open_run(
             name=settings.name or watched.name or str(watched),
             checkpoint_dir=str(watched),
             suite_digest=suite.digest,
             gold_digest=gold.digest if gold else None,
             config_json=settings.to_json(),
-            versions_json=versions_json(judge.model if judge else None),
+            versions_json=versions_json(judges),
             host=host,
         )
         self.judging = Judging(
@@ -77,6 +82,7 @@ class Ledger:
             judge,
             self.event,
             self._correlate,
+            mixed(judges) if judge else None,
         )
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
