@@ -123,5 +123,14 @@ def _faults(path: Path, directories: tuple[str, ...]) -> list[str]:
                     (row["id"],),
                 )
             ]
+            faults += [
+                f"{directory}: {mode}: {count} answers have no score: {reason}"
+                for mode, count, reason in connection.execute(
+                    "SELECT e.mode, count(*), p.reason FROM predictions p"
+                    " JOIN evaluations e ON e.id = p.evaluation_id WHERE e.checkpoint_id = ?"
+                    " AND p.status = 'ok' AND p.score IS NULL GROUP BY 1, 3 ORDER BY 1, 2 DESC, 3",
+                    (row["id"],),
+                )
+            ]
     connection.close()
     return faults

@@ -12,6 +12,8 @@ import click
 from ctv_tui.cli import EXIT_FAILED, EXIT_NO_DATABASE, EXIT_USAGE
 from ctv_tui.cli.options import db_option, option
 
+MOST_REASONS = 8
+
 if TYPE_CHECKING:
     from ctv_engine.store.writer import Writer
     from ctv_engine.suite import Suite
@@ -42,8 +44,10 @@ def command(ctx: click.Context, db: str, providers: str, calls: int | None) -> N
     the database, so that none is paid for twice. The exit status is 0 if nothing is left.
     """
     from ctv_engine.llm.providers import ProviderError
-    from ctv_engine.service.judge import judge_all, open_judge
+    from ctv_engine.service.judge import choose_judge, open_judge
+    from ctv_engine.service.judge_later import judge_all
     from ctv_engine.store.lock import EngineLock, EngineRunningError
+    from ctv_engine.store.reader import StoreError
     from ctv_engine.store.writer import Writer
     from ctv_tui.cli.dashboard import check
     from ctv_tui.cli.engine_process import CommandError
@@ -52,21 +56,39 @@ def command(ctx: click.Context, db: str, providers: str, calls: int | None) -> N
     path = Path(db)
     check(path)
     try:
-        judge = open_judge(Path(providers), calls, Path(db + ".replies"))
+        provider = choose_judge(Path(providers))
+        judge = open_judge(provider, calls, Path(db + ".replies"))
         with EngineLock(path, socket.gethostname()):
             writer = Writer(path)
             try:
-                scored, reasons = judge_all(writer, judge, _suites(writer))
+                with click.progressbar(length=1, label="judged", width=30) as bar:
+
+                    def tell(done: int, of: int) -> None:
+                        bar.length = of
+                        bar.update(done - bar.pos)
+
+                    found = judge_all(
+                        writer,
+                        judge,
+                        _suites(writer),
+                        at_once=provider.max_concurrent,
+                        tell=tell,
+                    )
             finally:
                 writer.close()
     except ProviderError as error:
         raise CommandError(str(error), EXIT_USAGE) from error
-    except EngineRunningError as error:
+    except (StoreError, EngineRunningError) as error:
         raise CommandError(str(error), EXIT_NO_DATABASE) from error
-    click.echo(f"{scored:,} answers scored by {safe(judge.model)}")
-    for reason, count in sorted(reasons.items(), key=lambda one: -one[1]):
+    click.echo(f"{found.scored:,} answers scored by {safe(judge.model)}")
+    for warning in found.warnings:
+        click.echo(f"warning: {safe(warning)}", err=True)
+    for reason, count in found.reasons.most_common(MOST_REASONS):
         click.echo(f"{count:,} without a score: {safe(reason)}", err=True)
-    ctx.exit(EXIT_FAILED if reasons else 0)
+    if len(found.reasons) > MOST_REASONS:
+        rest = sum(count for _, count in found.reasons.most_common()[MOST_REASONS:])
+        click.echo(f"{rest:,} without a score for other reasons, see the items", err=True)
+    ctx.exit(EXIT_FAILED if found.reasons else 0)
 
 
 def _suites(writer: Writer) -> list[Suite]:

@@ -95,7 +95,10 @@ class ClosedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class OpenAnswer:
-    """The open form at one checkpoint; ``left_out`` characters of a long text were not read."""
+    """The open form at one checkpoint; ``left_out`` characters of a long text were not read.
+
+    ``unscored`` says why an answer has no score.
+    """
 
     step: int
     text: str | None
@@ -104,6 +107,7 @@ class OpenAnswer:
     finish_reason: str | None
     output_tokens: int | None
     failed: str | None
+    unscored: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class Items:
                 self._asked, self._counted = asked, counted
                 self._rows_of = None
         rows_of = (query, asked, counted)
-        if rows_of == self._rows_of:
+        if rows_of == self._rows_of and not self._page_waits:
             return
         self._rows_of = rows_of
         self.page = ItemPage(
@@ -240,12 +240,22 @@ class Items:
             for row in rows
         )
 
+    @property
+    def _page_waits(self) -> bool:
+        """Whether a judge may yet score what is shown, which no count tells."""
+        lines = self.page.lines if self.page is not None else ()
+        return any(line.text is not None and line.score is None for line in lines)
+
     # --- one item -----------------------------------------------------------------------------
+
+    @property
+    def _detail_waits(self) -> bool:
+        return self.detail is not None and any(one.unscored for one in self.detail.opened)
 
     def _read_detail(self, connection: sqlite3.Connection, work: Work, item_id: int) -> None:
         standing = {key: e for key, e in work.standing_evaluations().items() if e.done or e.failed}
         of = (item_id, tuple((key, e.done, e.failed) for key, e in standing.items()))
-        if of == self._detail_of:
+        if of == self._detail_of and not self._detail_waits:
             return
         known = self.detail is not None and self.detail.id == item_id
         if known and self._clock() < self._detail_rest_until:
@@ -396,6 +406,7 @@ def _opened(step: int, row: sqlite3.Row) -> OpenAnswer:
         finish_reason=row["finish_reason"],
         output_tokens=row["output_tokens"],
         failed=_failed(row),
+        unscored=row["reason"] if row["status"] == "ok" and row["score"] is None else None,
     )
 
 

@@ -207,8 +207,8 @@ def _open_lines(opened: Sequence[OpenAnswer], step: int, width: int) -> list[Lin
     label = max(len(_span(group)) for group in groups) + 4
     text_width = max(8, width - label - 8)
     right = sum(1 for one in opened if (one.score or 0.0) >= 1.0)
-    total = sum(1 for one in opened if one.failed is None)
-    verdict = f"right at {right} of {total} checkpoints" if total else "none but failures"
+    total = sum(1 for one in opened if one.failed is None and one.unscored is None)
+    verdict = f"right at {right} of {total} checkpoints" if total else "none has a score"
     rows = [line((" open", "open"), f" answers, newest first: {verdict}")]
     for group in reversed(groups):
         one = group.answer
@@ -223,6 +223,9 @@ def _open_lines(opened: Sequence[OpenAnswer], step: int, width: int) -> list[Lin
             texts = limited(text, one.left_out, text_width, _ANSWER_LINES)
             if one.finish_reason not in (None, "stop"):
                 texts[-1] = line(*texts[-1], (f"  [{_ended(one)}]", "warning"))
+            if one.unscored is not None:
+                why = limited(f"no score: {safe(one.unscored)}", 0, text_width, _ANSWER_LINES)
+                texts += [line(*((t, "dim") for t, _ in text)) for text in why]
             score = pad(share(one.score), 6)
         role: Role = "good" if (one.score or 0.0) >= 1.0 else "error" if one.score == 0 else ""
         for number, content in enumerate(texts):
@@ -256,4 +259,4 @@ def _grouped(opened: Sequence[OpenAnswer]) -> list[_Same]:
 
 
 def _content(one: OpenAnswer) -> object:
-    return one.text, one.left_out, one.score, one.failed, one.finish_reason
+    return one.text, one.left_out, one.score, one.failed, one.unscored, one.finish_reason

@@ -1,4 +1,4 @@
-"""One model at one OpenAI-compatible endpoint: structured replies, stored, retried, in a budget."""
+"""One model at one OpenAI-compatible endpoint: structured replies, stored, in a budget."""
 
 from __future__ import annotations
 
@@ -6,37 +6,30 @@ import asyncio
 import base64
 import hashlib
 import json
-import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable
+from typing import Any
 
-from ctv_engine.llm.asking import Prompt, Reply, Unreachable, Unreadable
+from ctv_engine.llm.asking import Prompt, Reply, Unreadable
 from ctv_engine.llm.budget import Budget
-from ctv_engine.llm.providers import Provider, ProviderError
+from ctv_engine.llm.endpoint import Endpoint, Sleep
+from ctv_engine.llm.providers import Provider
 from ctv_engine.llm.stored import Replies
 
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-    from openai.types.chat import ChatCompletion
-
-TRIES = 5
 READINGS = 3
 """A reply that can't be read is asked for so many times in all."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-OPEN_AFTER = 3
-"""Questions in a row that found nobody: then the provider counts as down."""
-MAX_REPLY = 200_000
-_FATAL = {400, 401, 402, 403, 404, 405, 410, 422}
+_QUOTED = 2000
 
 
 class Client:
     """Asks one model; see :class:`~ctv_engine.llm.asking.Asker`.
 
-    A reply is stored under the hash of model, parameters, prompt, picture and form before it is
-    returned, so no question is paid for twice, and equal questions that come at once share one
-    call. Time-outs, refused connections, 429 and 5xx are tried again with growing waits, as long as
-    the provider says in ``Retry-After``; a provider that answers nothing for several questions in
-    a row counts as down, and the others fail at once.
+    A reply is stored under the hash of provider, model, parameters, prompt, picture and form before
+    it is returned, so no question is paid for twice, and equal questions that come at once share
+    one call. Time-outs, refused connections, 429 and 5xx are tried again with growing waits, at
+    least as long as the provider says in ``Retry-After``. A provider that answers nothing for
+    several questions in a row counts as down: the others fail at once, but for one a minute that
+    looks whether it is back.
     """
 
     def __init__(
@@ -45,7 +38,8 @@ class Client:
         replies: Replies,
         budget: Budget,
         *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the connection; nothing is sent yet.
 
@@ -53,21 +47,11 @@ class Client:
             ProviderError: the key is not in the environment, or ``openai`` is not installed.
         """
         self.provider = provider
-        self._replies, self._budget, self._sleep = replies, budget, sleep
-        self._key = provider.key()
-        try:
-            import openai
-        except ImportError as error:
-            raise ProviderError(
-                f"provider {provider.name}: asking a model takes pip install 'ctv-tui[suite]'"
-            ) from error
-        self._errors = openai
-        self._connection: AsyncOpenAI | None = None
+        self._replies = replies
+        self._endpoint = Endpoint(provider, budget, sleep, clock)
         self._places: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: dict[str, asyncio.Task[str]] = {}
-        self._in_vain = 0
-        self._waits = random.Random(provider.label)
 
     def __repr__(self) -> str:
         return f"Client({self.provider.label})"
@@ -80,10 +64,12 @@ class Client:
     @property
     def is_down(self) -> bool:
         """Whether the provider answered nothing for several questions in a row."""
-        return self._in_vain >= OPEN_AFTER
+        return self._endpoint.is_down
 
     async def ask(self, prompt: Prompt, reply: type[Reply]) -> Reply:
         """Return the model's reply, from the store where it is known.
+
+        Who gives up waiting does not end the call: it is paid for, so its reply is stored.
 
         Raises:
             AskError: see its subclasses; nothing was stored.
@@ -97,12 +83,17 @@ class Client:
         if task is None:
             task = asyncio.get_running_loop().create_task(self._answered(name, prompt, reply))
             self._asked[name] = task
-            task.add_done_callback(lambda _: self._asked.pop(name, None))
+            task.add_done_callback(lambda done: self._forget(name, done))
         return reply.model_validate_json(await asyncio.shield(task))
 
     def name_of(self, prompt: Prompt, reply: type[Reply]) -> str:
-        """Return the hash under which a reply is stored; the endpoint's address is not in it."""
+        """Return the hash under which a reply is stored.
+
+        The provider's name is in it, since servers of one's own often call every model the same;
+        its address is not, since they move.
+        """
         asked = {
+            "provider": self.provider.name,
             "parameters": self.provider.parameters(),
             "system": prompt.system,
             "text": prompt.text,
@@ -110,8 +101,13 @@ class Client:
             "attempt": prompt.attempt,
             "form": reply.model_json_schema(),
         }
-        text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    def _forget(self, name: str, done: asyncio.Task[str]) -> None:
+        if self._asked.get(name) is done:
+            del self._asked[name]
+        if not done.cancelled():
+            done.exception()  # whoever still waits gets it; if nobody does, that is no news
 
     def _use_this_loop(self) -> None:
         """Connections and locks belong to the event loop in which they were made."""
@@ -121,36 +117,34 @@ class Client:
         self._loop = loop
         self._asked = {}
         self._places = asyncio.Semaphore(self.provider.max_concurrent)
-        self._connection = self._errors.AsyncOpenAI(
-            base_url=self.provider.base_url,
-            api_key=self._key or "none",
-            max_retries=0,
-            timeout=self.provider.timeout_s,
-        )
+        self._endpoint.connect()
 
     async def _answered(self, name: str, prompt: Prompt, reply: type[Reply]) -> str:
-        """Ask until a reply can be read; store it."""
+        """Ask until a reply can be read; store it with what all its readings took."""
         assert self._places is not None
         messages = _messages(prompt, reply, self.provider.structured)
+        taken_in = taken_out = None
+        cost = 0.0
         async with self._places:
             for reading in range(READINGS):
-                made = await self._sent(messages, reply)
-                text = _text_of(made)
+                made = await self._endpoint.send(self._request(messages, reply))
+                taken_in = _sum(taken_in, made.input_tokens)
+                taken_out = _sum(taken_out, made.output_tokens)
+                cost += self._endpoint.cost(made)
                 try:
-                    found = reply.model_validate_json(_json_part(text))
+                    found = reply.model_validate_json(_json_part(made.text))
                 except ValueError as error:
-                    problem = _first_line(error)
+                    problem = made.unfinished or _first_line(error)
                     if reading + 1 == READINGS:
                         raise Unreadable(
                             f"{self.model}: no usable reply in {READINGS} tries ({problem})"
                         ) from None
                     messages = [
                         *messages,
-                        {"role": "assistant", "content": text[:2000] or "(nothing)"},
+                        {"role": "assistant", "content": made.text[:_QUOTED] or "(nothing)"},
                         {"role": "user", "content": _again(problem)},
                     ]
                     continue
-                usage = made.usage
                 stored = found.model_dump_json()
                 self._replies.keep(
                     name,
@@ -158,79 +152,20 @@ class Client:
                     provider=self.provider.name,
                     model=self.provider.model,
                     purpose=prompt.purpose,
-                    input_tokens=usage.prompt_tokens if usage else None,
-                    output_tokens=usage.completion_tokens if usage else None,
-                    cost=self._cost(made),
+                    input_tokens=taken_in,
+                    output_tokens=taken_out,
+                    cost=cost,
                 )
                 return stored
         raise AssertionError("a reading either returns or raises")
 
-    async def _sent(self, messages: list[dict[str, Any]], reply: type[Reply]) -> ChatCompletion:
-        """Send one request, again where it found nobody.
-
-        Raises:
-            Unreachable: it was refused, or nobody answered within the tries.
-            BudgetSpent: no call is left.
-        """
-        assert self._connection is not None
-        if self.is_down:
-            raise Unreachable(f"{self.model} is down: {OPEN_AFTER} questions found no answer")
-        wait_s, problem = FIRST_WAIT_S, ""
-        for attempt in range(TRIES):
-            with self._budget.call():
-                try:
-                    made: ChatCompletion = await self._connection.chat.completions.create(
-                        **self._request(messages, reply)
-                    )
-                except self._errors.APIStatusError as error:
-                    problem = f"status {error.status_code}"
-                    if error.status_code in _FATAL:
-                        raise Unreachable(self._refused(error.status_code)) from None
-                    wait_s = max(wait_s, _retry_after(error.response.headers))
-                except self._errors.APITimeoutError:
-                    problem = f"no answer within {self.provider.timeout_s:g} s"
-                except self._errors.APIConnectionError as error:
-                    problem = f"no connection ({type(error.__cause__ or error).__name__})"
-                except (self._errors.APIError, ValueError) as error:
-                    problem = f"no reply of this protocol ({type(error).__name__})"
-                else:
-                    if _is_reply(made):
-                        self._in_vain = 0
-                        self._budget.pay(self._cost(made))
-                        return made
-                    problem = "no reply of this protocol"
-            if attempt + 1 < TRIES:
-                await self._sleep(wait_s * (0.75 + 0.5 * self._waits.random()))
-                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
-        self._in_vain += 1
-        raise Unreachable(f"{self.model}: {problem}, {TRIES} times; is {self._address} right?")
-
-    @property
-    def _address(self) -> str:
-        return f"base_url {self.provider.base_url}"
-
-    def _refused(self, status: int) -> str:
-        if status in (401, 403):
-            variable = self.provider.key_env
-            way_out = f"check the key in {variable}" if variable else "it wants a key: set key_env"
-        elif status == 404:
-            way_out = f"check the model's name and {self._address}"
-        elif status == 402:
-            way_out = "the account has nothing left"
-        else:
-            way_out = "the request was refused; does it know structured replies and pictures?"
-        return f"{self.model}: status {status}; {way_out}"
-
     def _request(self, messages: list[dict[str, Any]], reply: type[Reply]) -> dict[str, Any]:
         provider = self.provider
-        request: dict[str, Any] = {
-            "model": provider.model,
-            "messages": messages,
-            "max_tokens": provider.max_tokens,
-        }
-        if provider.temperature is not None:
+        request: dict[str, Any] = {"model": provider.model, "messages": messages}
+        request[provider.limit_name] = provider.max_tokens
+        if provider.temperature != "default":
             request["temperature"] = provider.temperature
-        if provider.seed is not None:
+        if provider.seed != "default":
             request["seed"] = provider.seed
         if provider.structured == "json_schema":
             form = {"name": reply.__name__, "schema": _strict(reply), "strict": True}
@@ -239,25 +174,30 @@ class Client:
             request["response_format"] = {"type": "json_object"}
         return request
 
-    def _cost(self, made: ChatCompletion) -> float:
-        if made.usage is None:
-            return 0.0
-        spent_in = made.usage.prompt_tokens * self.provider.price_in
-        return (spent_in + made.usage.completion_tokens * self.provider.price_out) / 1e6
+
+def _sum(known: int | None, more: int | None) -> int | None:
+    return known if more is None else (known or 0) + more
 
 
 def _messages(prompt: Prompt, reply: type[Reply], structured: str) -> list[dict[str, Any]]:
-    system = prompt.system
+    system, text = _sendable(prompt.system), _sendable(prompt.text)
     if structured != "json_schema":
         form = json.dumps(_strict(reply), ensure_ascii=False)
         system += f"\n\nReply with one JSON object of this schema and nothing else:\n{form}"
-    content: list[dict[str, Any]] = [{"type": "text", "text": prompt.text}]
+    asked: str | list[dict[str, Any]] = text
     if prompt.image is not None:
         encoded = base64.b64encode(prompt.image).decode()
         url = f"data:{_media_type(prompt.image)};base64,{encoded}"
-        content.insert(0, {"type": "image_url", "image_url": {"url": url}})
-    asked: Any = content if prompt.image is not None else prompt.text
+        asked = [
+            {"type": "image_url", "image_url": {"url": url}},
+            {"type": "text", "text": text},
+        ]
     return [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+
+
+def _sendable(text: str) -> str:
+    """Return the text without halves of surrogate pairs, which UTF-8 does not know."""
+    return text.encode(errors="replace").decode()
 
 
 def _media_type(image: bytes) -> str:
@@ -285,17 +225,9 @@ def _strict(reply: type[Reply]) -> dict[str, Any]:
     return found
 
 
-def _is_reply(made: Any) -> bool:
-    """Tell whether the body was a completion; a page of HTML is parsed as a mere text."""
-    return bool(getattr(made, "choices", None)) and hasattr(made.choices[0], "message")
-
-
-def _text_of(made: ChatCompletion) -> str:
-    return (made.choices[0].message.content or "")[:MAX_REPLY]
-
-
 def _json_part(text: str) -> str:
-    """Return the object in a reply: some models put it into a code block or a sentence."""
+    """Return the object in a reply: models put it into a code block, or think aloud before it."""
+    text = text.rpartition("</think>")[2]
     start, end = text.find("{"), text.rfind("}")
     return text[start : end + 1] if 0 <= start < end else text
 
@@ -312,10 +244,3 @@ def _first_line(error: ValueError) -> str:
     one = found(include_url=False, include_input=False)[0]
     place = ".".join(map(str, one["loc"])) or "the reply"
     return f"{place}: {one['msg']}"[:200]
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    try:
-        return min(LONGEST_WAIT_S, max(0.0, float(headers.get("retry-after", "0"))))
-    except ValueError:
-        return 0.0

@@ -10,18 +10,25 @@
     price_in = 2.5                  # per million tokens, in whatever currency the budget is in
     price_out = 10.0
     structured = "json_schema"      # or "json_object" or "prompt", for servers that know no schema
+    max_tokens = 2048               # of a reply, its reasoning included
+    limit_name = "max_tokens"       # or "max_completion_tokens", as newer models at OpenAI want it
+    temperature = 0.0               # "default": left to the server, some refuse 0; likewise seed
 """
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 Structured = Literal["json_schema", "json_object", "prompt"]
+LimitName = Literal["max_tokens", "max_completion_tokens"]
 
 
 class ProviderError(Exception):
@@ -37,9 +44,10 @@ class Provider:
     model: str
     key_env: str | None = None
     max_concurrent: int = 8
-    temperature: float | None = 0.0
-    seed: int | None = 0
+    temperature: float | Literal["default"] = 0.0
+    seed: int | Literal["default"] = 0
     max_tokens: int = 2048
+    limit_name: LimitName = "max_tokens"
     timeout_s: float = 120.0
     price_in: float = 0.0
     price_out: float = 0.0
@@ -54,7 +62,7 @@ class Provider:
         """Return the key from the environment; None where the provider takes none.
 
         Raises:
-            ProviderError: the variable is not set.
+            ProviderError: the variable is not set, or holds what no header can.
         """
         if self.key_env is None:
             return None
@@ -63,6 +71,11 @@ class Provider:
             raise ProviderError(
                 f"provider {self.name}: the environment variable {self.key_env} is not set;"
                 " it must hold the key"
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise ProviderError(
+                f"provider {self.name}: the environment variable {self.key_env} holds signs that no"
+                " key has; was it copied whole?"
             )
         return key
 
@@ -103,15 +116,14 @@ def providers_of(tables: object, where: str) -> dict[str, Provider]:
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "base_url": (str,), "model": (str,), "key_env": (str,), "structured": (str,),
-    "max_concurrent": (int,), "max_tokens": (int,), "seed": (int,),
+    "limit_name": (str,), "max_concurrent": (int,), "max_tokens": (int,), "seed": (int,),
     "temperature": (int, float), "timeout_s": (int, float),
     "price_in": (int, float), "price_out": (int, float),
 }  # fmt: skip
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POSITIVE = {"max_concurrent", "max_tokens", "timeout_s"}
-
-
-def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+_MAY_BE_DEFAULT = {"temperature", "seed"}
+_CHOICES = {"structured": get_args(Structured), "limit_name": get_args(LimitName)}
 
 
 def _provider(name: str, table: Any, where: str) -> Provider:
@@ -128,16 +140,43 @@ def _provider(name: str, table: Any, where: str) -> Provider:
             )
         if key not in known:
             raise ProviderError(f"{place}: unknown {key!r}; known are {', '.join(known)}")
-        if not _is_one_of(value, _KINDS[key]):
-            raise ProviderError(f"{place}: {key} is {value!r}")
-        if (key in _POSITIVE and value <= 0) or (key.startswith("price") and value < 0):
-            raise ProviderError(f"{place}: {key} is {value!r}; it must be more than nothing")
+        fault = _fault(key, value)
+        if fault:
+            raise ProviderError(f"{place}: {key} {fault}")
     for key in ("base_url", "model"):
         if not table.get(key):
             raise ProviderError(f"{place}: {key} is missing")
-    if not str(table["base_url"]).startswith(("http://", "https://")):
-        raise ProviderError(f"{place}: base_url {table['base_url']!r} is no http(s) address")
-    if table.get("structured", "prompt") not in get_args(Structured):
-        choices = ", ".join(get_args(Structured))
-        raise ProviderError(f"{place}: structured is {table['structured']!r}; use {choices}")
     return Provider(name=name, **table)
+
+
+def _fault(key: str, value: Any) -> str:
+    """Return what is wrong with a setting, "" if nothing is."""
+    if key in _MAY_BE_DEFAULT and value == "default":
+        return ""
+    if not _is_one_of(value, _KINDS[key]):
+        return f"is {value!r}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"is {value!r}; it must be a number"
+    if (key in _POSITIVE and value <= 0) or (key.startswith("price") and value < 0):
+        return f"is {value!r}; it must be more than nothing"
+    if key in _CHOICES and value not in _CHOICES[key]:
+        return f"is {value!r}; use {', '.join(_CHOICES[key])}"
+    if key == "key_env" and not _VARIABLE.fullmatch(value):
+        return "must be the name of an environment variable; the key itself stays out of files"
+    return _address_fault(value) if key == "base_url" and value else ""
+
+
+def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _address_fault(address: str) -> str:
+    """Return what is wrong with an address; one that may hold a key is not quoted."""
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return "is no address"
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        return "must have no user, password or query; a key goes into a variable: key_env"
+    return "" if usable else f"{address!r} is no http(s) address"

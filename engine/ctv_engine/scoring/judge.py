@@ -1,8 +1,9 @@
 """A language model as judge of open answers: what it is asked, in which form it must reply.
 
-MM-Vet is scored so (Yu et al., ICML 2024): from 0.0 to 1.0 in tenths. A reference may have parts
-that are all needed (``<AND>``) and alternatives of which one is enough (``<OR>``). The wording is
-ours, so totals compare between checkpoints, not with published tables.
+MM-Vet is scored so (Yu et al., ICML 2024): from 0.0 to 1.0 in tenths, which include the halves that
+an answer with one of two parts gets. A reference may have parts that are all needed (``<AND>``) and
+alternatives of which one is enough (``<OR>``). The wording is ours, so totals compare between
+checkpoints, not with published tables.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Examples:
 reference "a dog <AND> a red ball", answer "There is a dog." -> 0.5
 reference "seven <OR> 7", answer "I count 7 of them" -> 1.0
 reference "because the driver brakes", answer "the car is blue" -> 0.0
-reference "x = -1 <AND> x = -5", answer "x is -1 or 5" -> 0.5
+reference "Monday <AND> Thursday", answer "Mondays and Fridays" -> 0.5
 
 First write in one sentence what agrees and what does not, then the score."""
 
@@ -60,8 +61,20 @@ class Judgement(BaseModel):
 def judge_text(question: str, references: Sequence[str], answer: str) -> str:
     """Return what the judge is asked about one answer; references are alternatives."""
     shown = answer if len(answer) <= MAX_ANSWER else f"{answer[:MAX_ANSWER]} …"
-    parts = {"question": question, "reference": " <OR> ".join(references), "answer": shown}
-    return "\n\n".join(f"<<<{name}\n{text}\n{name}>>>" for name, text in parts.items())
+    parts = {"question": question, "reference": _alternatives(references), "answer": shown}
+    return "\n\n".join(f"<<<{name}\n{_unmarked(text)}\n{name}>>>" for name, text in parts.items())
+
+
+def _alternatives(references: Sequence[str]) -> str:
+    """Join references, so that what an <AND> holds together stays together."""
+    if len(references) == 1:
+        return references[0]
+    return " <OR> ".join(f"({one})" if "<AND>" in one else one for one in references)
+
+
+def _unmarked(text: str) -> str:
+    """Take the marks out of what stands between them: an answer can't end itself."""
+    return text.replace("<<<", "« ").replace(">>>", " »")
 
 
 def prompt_hash() -> str:

@@ -1,45 +1,54 @@
 """The judge beside the engine: a thread that asks, while the coordinator alone writes.
 
-Also the same for a database that no engine has, see :func:`judge_all`.
+For a database that no engine has, see :mod:`ctv_engine.service.judge_later`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ctv_engine.llm.asking import Asker, AskError, Prompt
+from ctv_engine.llm.asking import Asker, AskError, BudgetSpent, Prompt
 from ctv_engine.llm.budget import Budget
 from ctv_engine.llm.client import Client
-from ctv_engine.llm.providers import load_providers
+from ctv_engine.llm.providers import Provider, ProviderError, load_providers
 from ctv_engine.llm.stored import Replies
 from ctv_engine.settings import Settings
-from ctv_engine.store.judged import (
-    Judged,
-    ToJudge,
-    keep_judgements,
-    score_capabilities,
-    unscored,
-)
-from ctv_engine.store.writer import Writer
+from ctv_engine.store.judged import Judged, ToJudge
 from ctv_engine.suite import Suite
 
-AT_ONCE = 8
 LONGEST_REASON = 300
 
 
-def open_judge(path: Path, calls: int | None, replies: Path) -> Client:
-    """Return the judge that a file of providers names: the one called ``judge``, else the first.
+def choose_judge(path: Path) -> Provider:
+    """Return the provider of a file that is called ``judge``, else the first.
 
     Raises:
-        ProviderError: the file, the provider or its key can't be used.
+        ProviderError: the file can't be used.
     """
     providers = load_providers(path)
-    chosen = providers.get("judge") or next(iter(providers.values()))
-    return Client(chosen, Replies(replies), Budget(calls))
+    return providers.get("judge") or next(iter(providers.values()))
+
+
+def open_judge(provider: Provider, calls: int | None, replies: Path) -> Client:
+    """Return a judge that keeps its replies in ``replies`` and is asked ``calls`` times at most.
+
+    Raises:
+        ProviderError: its key is missing, or the file of replies can't be used.
+    """
+    provider.key()
+    try:
+        kept = Replies(replies)
+    except (OSError, sqlite3.Error) as error:
+        raise ProviderError(f"{replies}: the judge's replies can't be kept there: {error}") from (
+            error
+        )
+    return Client(provider, kept, Budget(calls))
 
 
 def start_judge(settings: Settings) -> Judge | None:
@@ -50,31 +59,36 @@ def start_judge(settings: Settings) -> Judge | None:
     """
     if settings.judge is None:
         return None
-    path = Path(settings.judge)
-    return Judge(lambda: open_judge(path, settings.judge_calls, settings.replies))
+    provider = choose_judge(Path(settings.judge))
+    return Judge(
+        lambda: open_judge(provider, settings.judge_calls, settings.replies),
+        provider.max_concurrent,
+    )
 
 
 class Judge:
-    """Asks about answers one after the other, some at once, in a thread of its own."""
+    """Asks about answers, ``at_once`` of them at a time, in a thread of its own."""
 
-    def __init__(self, make_asker: Callable[[], Asker]) -> None:
+    def __init__(self, make_asker: Callable[[], Asker], at_once: int = 8) -> None:
         """Start the thread, which makes the asker itself: SQLite wants its own thread.
 
         Raises:
             ProviderError: the asker can't be made.
         """
-        self._coming: queue.SimpleQueue[ToJudge | None] = queue.SimpleQueue()
+        self._at_once = at_once
         self._judged: queue.SimpleQueue[Judged] = queue.SimpleQueue()
         self._waiting = 0
-        self._made: queue.SimpleQueue[Asker | Exception] = queue.SimpleQueue()
-        self._thread = threading.Thread(
-            target=self._run, args=(make_asker,), name="judge", daemon=True
-        )
-        self._thread.start()
-        made = self._made.get()
-        if isinstance(made, Exception):
-            raise made
-        self.model = made.model
+        self._loop = asyncio.new_event_loop()
+        self._coming: asyncio.Queue[ToJudge | None] = asyncio.Queue()
+        made: queue.SimpleQueue[Asker | Exception] = queue.SimpleQueue()
+        # No executor anywhere: its threads would be waited for when the process ends.
+        threading.Thread(
+            target=self._run, args=(make_asker, made), name="judge", daemon=True
+        ).start()
+        asker = made.get()
+        if isinstance(asker, Exception):
+            raise asker
+        self.model = asker.model
 
     @property
     def waiting(self) -> int:
@@ -85,7 +99,7 @@ class Judge:
         """Hand answers over."""
         for answer in answers:
             self._waiting += 1
-            self._coming.put(answer)
+            self._loop.call_soon_threadsafe(self._coming.put_nowait, answer)
 
     def take(self) -> list[Judged]:
         """Return the outcomes since the last call."""
@@ -97,89 +111,50 @@ class Judge:
 
     def close(self) -> None:
         """Ask nothing more; what is under way may be lost, and is asked at the next start."""
-        self._coming.put(None)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._coming.put_nowait, None)
 
-    def _run(self, make_asker: Callable[[], Asker]) -> None:
-        try:
-            asker = make_asker()
-        except Exception as error:
-            self._made.put(error)
-            return
-        self._made.put(asker)
-        asyncio.run(self._work(asker))
+    def _run(
+        self, make_asker: Callable[[], Asker], made: queue.SimpleQueue[Asker | Exception]
+    ) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                asker = make_asker()
+            except Exception as error:
+                made.put(error)
+                return
+            made.put(asker)
+            runner.run(self._work(asker))
 
     async def _work(self, asker: Asker) -> None:
-        loop = asyncio.get_running_loop()
         running: set[asyncio.Task[None]] = set()
-        while True:
-            answer = await loop.run_in_executor(None, self._coming.get)
-            if answer is None:
-                for task in running:
-                    task.cancel()
-                return
-            if len(running) >= AT_ONCE:
+        while (answer := await self._coming.get()) is not None:
+            if len(running) >= self._at_once:
                 _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            running.add(loop.create_task(self._one(asker, answer)))
+            running.add(asyncio.create_task(self._one(asker, answer)))
 
     async def _one(self, asker: Asker, answer: ToJudge) -> None:
-        self._judged.put(await judged(asker, answer))
+        outcome, _ = await judged(asker, answer)
+        self._judged.put(outcome)
 
 
-async def judged(asker: Asker, answer: ToJudge) -> Judged:
-    """Ask about one answer. An empty one is worth nothing and needs no judge."""
+async def judged(asker: Asker, answer: ToJudge) -> tuple[Judged, bool]:
+    """Ask about one answer; return the outcome, and whether the budget is spent.
+
+    An empty answer is worth nothing and needs no judge.
+    """
     from ctv_engine.scoring.judge import PURPOSE, SYSTEM, Judgement, judge_text  # wants pydantic
 
     if not answer.answer.strip():
-        return Judged(answer, 0.0, None)
+        return Judged(answer, 0.0, None), False
     text = judge_text(answer.question, answer.references, answer.answer)
     try:
         found = await asker.ask(Prompt(PURPOSE, SYSTEM, text), Judgement)
-    except AskError as error:
-        return Judged(answer, None, f"not judged: {error}"[:LONGEST_REASON])
     except Exception as error:
-        return Judged(answer, None, f"not judged: {type(error).__name__}"[:LONGEST_REASON])
-    return Judged(answer, found.score, None)
-
-
-def judge_all(
-    writer: Writer,
-    asker: Asker,
-    suites: Iterable[Suite],
-    tell: Callable[[int, int], None] = lambda done, of: None,
-) -> tuple[int, dict[str, int]]:
-    """Judge whatever waits in a database; return how many have a score now, and why others not."""
-    waiting = unscored(writer)
-    reasons: dict[str, int] = {}
-    done = scored = 0
-    changed: set[int] = set()
-
-    async def work() -> None:
-        nonlocal done, scored
-        spent = False
-        for start in range(0, len(waiting), AT_ONCE):
-            part = waiting[start : start + AT_ONCE]
-            outcomes = await asyncio.gather(*(judged(asker, answer) for answer in part))
-            changed.update(keep_judgements(writer, outcomes))
-            for one in outcomes:
-                done += 1
-                if one.score is None:
-                    reason = one.reason or ""
-                    reasons[reason] = reasons.get(reason, 0) + 1
-                    spent = spent or "budget" in reason
-                else:
-                    scored += 1
-            tell(done, len(waiting))
-            if spent:
-                left = len(waiting) - done
-                if left:
-                    reasons["not asked: the budget is spent"] = left
-                return
-
-    asyncio.run(work())
-    known = capabilities_of(suites)
-    for evaluation_id in changed:
-        score_capabilities(writer, evaluation_id, known)
-    return scored, reasons
+        why = str(error) if isinstance(error, AskError) else type(error).__name__
+        reason = f"not judged: {why}"[:LONGEST_REASON]
+        return Judged(answer, None, reason), isinstance(error, BudgetSpent)
+    return Judged(answer, found.score, None), False
 
 
 def capabilities_of(suites: Iterable[Suite]) -> Mapping[tuple[str, str], tuple[str, ...]]:
@@ -190,3 +165,37 @@ def capabilities_of(suites: Iterable[Suite]) -> Mapping[tuple[str, str], tuple[s
         for item in suite.items
         if item.meta.capabilities
     }
+
+
+def judged_by(model: str | None, versions_json: str | None) -> dict[str, str]:
+    """Return what is stored with a run about its judges, given what was stored before.
+
+    A judge stays on record while none is named; another one is put before it, not in its place.
+    """
+    earlier = json.loads(versions_json or "{}")
+    names = ("judge", "judge_prompt", "judges_before")
+    known: dict[str, str] = {name: earlier[name] for name in names if name in earlier}
+    if model is None:
+        return known
+    from ctv_engine.scoring.judge import prompt_hash  # wants pydantic
+
+    now = {"judge": model, "judge_prompt": prompt_hash()}
+    if "judge" in known and now != {name: known.get(name) for name in now}:
+        last = f"{known['judge']} (prompt {known.get('judge_prompt', 'unknown')})"
+        before = [
+            one for one in known.get("judges_before", "").split("; ") if one not in ("", last)
+        ]
+        now["judges_before"] = "; ".join([*before, last])
+    elif "judges_before" in known:
+        now["judges_before"] = known["judges_before"]
+    return now
+
+
+def mixed(judges: Mapping[str, str]) -> str | None:
+    """Return a warning where answers of one run were scored by several judges."""
+    if "judges_before" not in judges:
+        return None
+    return (
+        f"answers of this run were scored by {judges['judges_before']} before {judges['judge']}"
+        f" (prompt {judges['judge_prompt']}): their scores do not compare"
+    )

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ctv_engine.service.judge import Judge, capabilities_of
-from ctv_engine.store.judged import Judged, keep_judgements, score_capabilities, unscored
+from ctv_engine.store.judged import (
+    Judged,
+    keep_judgements,
+    newest_prediction,
+    score_capabilities,
+    unscored,
+)
 from ctv_engine.store.rows import EventLevel
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
+
+MOST_REASONS = 8
+"""So many different ones are told of; some providers name every request in theirs."""
 
 Tell = Callable[[EventLevel, str, str], None]
 
@@ -24,10 +33,12 @@ class Judging:
         judge: Judge | None,
         tell: Tell,
         on_scores: Callable[[], None],
+        warning: str | None = None,
     ) -> None:
         """Begin with what an earlier engine left unscored.
 
-        ``tell`` stores an event; ``on_scores`` is called when a batch of scores is in.
+        ``tell`` stores an event; ``on_scores`` is called when a batch of scores is in. ``warning``
+        is told if something is judged in this run.
         """
         suites = list(suites)
         self._writer, self._run_id, self._judge = writer, run_id, judge
@@ -42,6 +53,8 @@ class Judging:
         if self._needed and judge is None:
             names = ", ".join(self._needed)
             tell("warning", "judge", f"answers of {names} wait for a judge: name one with --judge")
+        elif self._needed and warning:
+            tell("warning", "judge", warning)
 
     @property
     def busy(self) -> bool:
@@ -65,16 +78,16 @@ class Judging:
             self._held = []
             if changed:
                 self._on_scores()
-        new = unscored(self._writer, self._run_id, self._last)
-        if new:
-            self._last = new[-1].prediction_id
-            self._judge.ask(new)
+        newest = newest_prediction(self._writer)
+        if newest > self._last:
+            self._judge.ask(unscored(self._writer, self._run_id, self._last, newest))
+            self._last = newest
 
     def _tell_reasons(self) -> None:
         for reason in dict.fromkeys(one.reason for one in self._held if one.score is None):
-            if reason and reason not in self._told:
-                self._told.add(reason)
+            if reason and reason not in self._told and len(self._told) < MOST_REASONS:
                 self._tell("warning", "judge", f"{reason}; such answers stay without a score")
+                self._told.add(reason)
 
     def close(self) -> None:
         """End the judge's thread."""

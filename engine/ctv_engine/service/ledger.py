@@ -13,7 +13,7 @@ from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
 from ctv_engine.service.alerting import Alerting, Notifier
 from ctv_engine.service.evaluations import Evaluations
-from ctv_engine.service.judge import Judge
+from ctv_engine.service.judge import Judge, judged_by, mixed
 from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.sinks import Sinks, logged_of, open_sink
@@ -21,6 +21,7 @@ from ctv_engine.service.tracking import Tracking, words_of
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
 from ctv_engine.store.imported import handed_over
+from ctv_engine.store.judged import versions_when_judged
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
@@ -64,13 +65,17 @@ class Ledger:
         )
         watched = settings.watched
         self._name = settings.name or watched.name or str(watched)
+        judges = judged_by(
+            judge.model if judge else None,
+            versions_when_judged(writer, str(watched), suite.digest, gold.digest if gold else None),
+        )
         self.run_id = writer.open_run(
             name=self._name,
             checkpoint_dir=str(watched),
             suite_digest=suite.digest,
             gold_digest=gold.digest if gold else None,
             config_json=settings.to_json(),
-            versions_json=versions_json(judge.model if judge else None),
+            versions_json=versions_json(judges),
             host=host,
         )
         self.judging = Judging(
@@ -80,6 +85,7 @@ class Ledger:
             judge,
             self.event,
             self._correlate,
+            mixed(judges) if judge else None,
         )
         self.alerting = Alerting(
             writer,

@@ -38,19 +38,15 @@ def version_of(package: str) -> str | None:
         return None
 
 
-def versions_json(judge: str | None = None) -> str:
-    """Return what the run's numbers depend on besides its settings; ``judge`` is its model."""
+def versions_json(judges: dict[str, str]) -> str:
+    """Return what the run's numbers depend on besides its settings; ``judges`` are its own."""
     versions: dict[str, str | None] = {package: version_of(package) for package in PACKAGES}
     versions |= {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "questions": question_hash(),
     }
-    if judge is not None:
-        from ctv_engine.scoring.judge import prompt_hash
-
-        versions |= {"judge": judge, "judge_prompt": prompt_hash()}
-    return json.dumps(versions, sort_keys=True)
+    return json.dumps(versions | judges, sort_keys=True)
 
 
 def dataset_rows(suite: Suite) -> list[DatasetRow]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ctv_engine.store.writer import Writer
 
-WAITS = "waits for the judge"
+WAITS = "waits for a judge: name one with --judge, or run ctv-tui judge when the run is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,15 @@ class Judged:
     reason: str | None
 
 
-def unscored(writer: Writer, run_id: int | None = None, after: int = 0) -> list[ToJudge]:
-    """Return the answers of a run (of all) that wait for a judge, from that prediction on."""
+def newest_prediction(writer: Writer) -> int:
+    """Return the id of the prediction that was written last, 0 if there is none."""
+    return int(writer.query("SELECT coalesce(max(id), 0) FROM predictions")[0][0])
+
+
+def unscored(
+    writer: Writer, run_id: int | None = None, after: int = 0, upto: int | None = None
+) -> list[ToJudge]:
+    """Return the answers of a run (of all) that wait for a judge, between those predictions."""
     return [
         ToJudge(number, evaluation, dataset, key, question, tuple(json.loads(answers)), answer)
         for number, evaluation, dataset, key, question, answers, answer in writer.query(
@@ -47,12 +54,33 @@ def unscored(writer: Writer, run_id: int | None = None, after: int = 0) -> list[
             " JOIN evaluations e ON e.id = p.evaluation_id"
             " JOIN checkpoints c ON c.id = e.checkpoint_id"
             " WHERE d.open_metric = 'judge' AND e.mode IN ('open', 'gold') AND p.status = 'ok'"
-            " AND p.score IS NULL AND p.id > ? AND c.run_id = coalesce(?, c.run_id)"
-            " ORDER BY p.id",
+            " AND p.score IS NULL AND p.id > ? AND p.id <= coalesce(?, p.id)"
+            " AND c.run_id = coalesce(?, c.run_id) ORDER BY p.id",
             after,
+            upto,
             run_id,
         )
     ]
+
+
+def versions_when_judged(
+    writer: Writer, checkpoint_dir: str, suite_digest: str, gold_digest: str | None
+) -> str | None:
+    """Return what is stored of a run's versions, None where no judge has scored anything in it."""
+    found = writer.query(
+        "SELECT r.versions_json FROM runs r WHERE r.checkpoint_dir = ? AND r.suite_digest = ?"
+        " AND r.gold_digest IS ? AND EXISTS (SELECT 1 FROM datasets d"
+        " CROSS JOIN items i ON i.suite_digest = d.suite_digest AND i.dataset = d.name"
+        " CROSS JOIN checkpoints c ON c.run_id = r.id"
+        " CROSS JOIN evaluations e ON e.checkpoint_id = c.id AND e.mode <> 'closed'"
+        " CROSS JOIN predictions p ON p.evaluation_id = e.id AND p.item_id = i.id"
+        " WHERE d.open_metric = 'judge' AND d.suite_digest IN (r.suite_digest, r.gold_digest)"
+        " AND p.score IS NOT NULL AND trim(p.answer) <> '')",
+        checkpoint_dir,
+        suite_digest,
+        gold_digest,
+    )
+    return str(found[0][0]) if found else None
 
 
 def keep_judgements(writer: Writer, judged: Sequence[Judged]) -> set[int]:

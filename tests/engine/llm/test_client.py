@@ -3,111 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
-from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
+from llm_script import GOOD, KEY, Script, Verdict, ask, status
+from werkzeug import Response
 
 from ctv_engine.llm.asking import AskError, BudgetSpent, Prompt, Unreachable, Unreadable
 from ctv_engine.llm.budget import Budget
-from ctv_engine.llm.client import OPEN_AFTER, READINGS, TRIES, Client
-from ctv_engine.llm.providers import Provider
+from ctv_engine.llm.client import READINGS, Client
+from ctv_engine.llm.endpoint import OPEN_AFTER, PROBE_EVERY_S, TRIES
 from ctv_engine.llm.stored import Replies
 
-KEY = "sk-very-secret-4711"
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-class Verdict(BaseModel):
-    score: float
-    why: str
-
-
-GOOD = '{"score": 0.5, "why": "half"}'
-
-
-def completion(text: str | None, tokens: tuple[int, int] = (1000, 100)) -> dict[str, Any]:
-    return {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": text},
-            }
-        ],
-        "usage": {
-            "prompt_tokens": tokens[0],
-            "completion_tokens": tokens[1],
-            "total_tokens": sum(tokens),
-        },
-    }
-
-
-class Script:
-    """Answers requests one after the other; the last answer is repeated."""
-
-    def __init__(self, server: HTTPServer) -> None:
-        self.answers: list[Callable[[], Response] | str | None] = [GOOD]
-        self.requests: list[dict[str, Any]] = []
-        self.authorization: list[str | None] = []
-        self.url = server.url_for("/v1")
-        server.expect_request("/v1/chat/completions").respond_with_handler(self._handle)
-
-    def _handle(self, request: Request) -> Response:
-        self.requests.append(json.loads(request.data))
-        self.authorization.append(request.headers.get("Authorization"))
-        answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
-        if callable(answer):
-            return answer()
-        return Response(json.dumps(completion(answer)), content_type="application/json")
-
-
-def status(code: int, **headers: str) -> Callable[[], Response]:
-    body = json.dumps({"error": {"message": f"{KEY} is wrong", "type": "x"}})
-    return lambda: Response(
-        body, status=code, content_type="application/json", headers=list(headers.items())
-    )
-
-
-@pytest.fixture
-def script(httpserver: HTTPServer) -> Script:
-    return Script(httpserver)
-
-
-@pytest.fixture
-def slept() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def client(
-    script: Script, slept: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Client]]:
-    monkeypatch.setenv("SOME_KEY", KEY)
-    replies = Replies(tmp_path / "replies.db")
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    def made(budget: Budget | None = None, **settings: Any) -> Client:
-        given = {"base_url": script.url, "model": "m-1", "key_env": "SOME_KEY", **settings}
-        return Client(Provider("big", **given), replies, budget or Budget(), sleep=sleep)
-
-    yield made
-    replies.close()
-
-
-def ask(client: Client, text: str = "How good?", **prompt: Any) -> Verdict:
-    return asyncio.run(client.ask(Prompt("judge", "You judge.", text, **prompt), Verdict))
 
 
 # --- what is asked and kept -----------------------------------------------------------------------
@@ -134,7 +44,8 @@ def test_no_question_is_paid_for_twice(client: Callable[..., Client], script: Sc
     ask(first, attempt=1)
     ask(first, image=PNG)
     ask(client(model="m-2"))
-    assert len(script.requests) == 5
+    ask(client(name="other"))  # a server of one's own may call every model the same
+    assert len(script.requests) == 6
 
 
 def test_equal_questions_at_once_share_one_call(
@@ -202,7 +113,7 @@ def test_as_long_as_the_provider_says(
 ) -> None:
     script.answers = [status(429, **{"Retry-After": "20"}), GOOD]
     ask(client())
-    assert 15 <= slept[0] <= 25
+    assert slept == [20]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +122,8 @@ def test_as_long_as_the_provider_says(
         (401, "check the key in SOME_KEY"),
         (403, "check the key in SOME_KEY"),
         (404, "check the model's name and base_url"),
-        (400, "does it know structured replies and pictures"),
+        (400, "status 400; … is wrong"),  # what the server says, without the key
+        (413, "status 413; … is wrong"),
     ],
 )
 def test_a_refusal_is_final(
@@ -233,9 +145,41 @@ def test_a_provider_that_is_down_is_not_asked_for_every_item(
             ask(one, f"q{number}")
     asked = len(script.requests)
     assert asked == OPEN_AFTER * TRIES and one.is_down
-    with pytest.raises(Unreachable, match="big/m-1 is down"):
+    with pytest.raises(Unreachable, match=r"big/m-1 is down: .* \(status 503\)"):
         ask(one, "one more")
     assert len(script.requests) == asked
+
+
+def test_a_provider_that_is_back_is_asked_again(
+    client: Callable[..., Client], script: Script
+) -> None:
+    now = [0.0]
+    script.answers = [status(503)]
+    one = client(clock=lambda: now[0])
+    for number in range(OPEN_AFTER):
+        with pytest.raises(Unreachable):
+            ask(one, f"q{number}")
+    asked = len(script.requests)
+    now[0] = PROBE_EVERY_S + 1
+    for _ in range(3):  # one of them looks, once
+        with pytest.raises(Unreachable):
+            ask(one, "still down")
+    assert len(script.requests) == asked + 1
+    now[0] *= 3
+    script.answers = [GOOD]
+    assert ask(one, "back").score == 0.5
+    assert not one.is_down and ask(one, "and so on").score == 0.5
+
+
+def test_a_wrong_key_is_not_tried_for_every_item(
+    client: Callable[..., Client], script: Script
+) -> None:
+    script.answers = [status(401)]
+    one = client()
+    for number in range(20):
+        with pytest.raises(Unreachable, match="status 401; check the key in SOME_KEY"):
+            ask(one, f"q{number}")
+    assert len(script.requests) == OPEN_AFTER
 
 
 @pytest.mark.parametrize(
@@ -278,18 +222,19 @@ def test_a_reply_that_can_not_be_read_is_asked_for_again(
     replies.close()
 
 
-def test_a_question_that_is_given_up_is_not_stored_and_others_go_on(
-    client: Callable[..., Client], script: Script
-) -> None:
+def test_who_gives_up_waiting_loses_no_reply(client: Callable[..., Client], script: Script) -> None:
     one = client()
 
     async def given_up() -> Verdict:
         task = asyncio.create_task(one.ask(Prompt("judge", "s", "a"), Verdict))
         await asyncio.sleep(0)
         task.cancel()
-        return await one.ask(Prompt("judge", "s", "b"), Verdict)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await one.ask(Prompt("judge", "s", "a"), Verdict)
 
     assert asyncio.run(given_up()).score == 0.5
+    assert len(script.requests) == 1
 
 
 # --- budgets and keys -----------------------------------------------------------------------------

@@ -32,6 +32,10 @@ def test_several_providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         found["large"].key()
     monkeypatch.setenv("EXAMPLE_KEY", " k ")
     assert found["large"].key() == "k"
+    monkeypatch.setenv("EXAMPLE_KEY", "sk-\u201dquoted")
+    with pytest.raises(ProviderError, match="signs that no key has") as caught:
+        found["large"].key()
+    assert "quoted" not in str(caught.value)
 
 
 def test_what_changes_a_reply_is_part_of_its_name() -> None:
@@ -48,11 +52,15 @@ def test_what_changes_a_reply_is_part_of_its_name() -> None:
         ("[providers.a]\nmodel='m'", "base_url is missing"),
         ("[providers.a]\nbase_url='http://x'", "model is missing"),
         ("[providers.a]\nbase_url='x'\nmodel='m'", "no http"),
+        ("[providers.a]\nbase_url='http://x:99999'\nmodel='m'", "base_url is no address"),
         ("[providers.a]\nbase_url='http://x'\nmodel='m'\napi_key='sk'", "no keys in files"),
         ("[providers.a]\nbase_url='http://x'\nmodel='m'\nprize=1", "unknown 'prize'"),
         ("[providers.a]\nbase_url='http://x'\nmodel='m'\nmax_concurrent=0", "max_concurrent is 0"),
         ("[providers.a]\nbase_url='http://x'\nmodel='m'\nseed='x'", "seed is 'x'"),
         ("[providers.a]\nbase_url='http://x'\nmodel='m'\nstructured='xml'", "use json_schema"),
+        ("[providers.a]\nbase_url='http://x'\nmodel='m'\nlimit_name='x'", "use max_tokens"),
+        ("[providers.a]\nbase_url='http://x'\nmodel='m'\ntimeout_s=nan", "timeout_s is nan"),
+        ("[providers.a]\nbase_url='http://x'\nmodel='m'\nprice_in=inf", "price_in is inf"),
         ("[providers]\na = 1", "must be a table"),
     ],
 )
@@ -63,3 +71,31 @@ def test_a_file_that_can_not_be_used(text: str, message: str, tmp_path: Path) ->
         load_providers(path)
     with pytest.raises(ProviderError, match="can't be read"):
         load_providers(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("base_url='https://me:sk-4711@x/v1'", "no user, password or query"),
+        ("base_url='https://x/v1?api=sk-4711'", "no user, password or query"),
+        ("base_url='https://x'\nkey_env='sk-4711'", "name of an environment variable"),
+        ("base_url='https://x'\napi_key='sk-4711'", "no keys in files"),
+    ],
+)
+def test_a_key_in_the_file_is_refused_and_not_repeated(
+    setting: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "providers.toml"
+    path.write_text(f"[providers.a]\nmodel='m'\n{setting}", encoding="utf-8")
+    with pytest.raises(ProviderError, match=message) as caught:
+        load_providers(path)
+    assert "4711" not in str(caught.value)
+
+
+def test_what_a_server_shall_choose_itself(tmp_path: Path) -> None:
+    path = tmp_path / "providers.toml"
+    path.write_text(
+        "[providers.a]\nbase_url='http://x'\nmodel='m'\ntemperature='default'\nseed='default'",
+        encoding="utf-8",
+    )
+    assert load_providers(path)["a"].temperature == "default"
