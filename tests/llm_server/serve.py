@@ -17,7 +17,7 @@ def main() -> None:
     weights = Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
     parameters.model.path = str(weights)
     parameters.n_ctx = 4096
-    parameters.cpuparams.n_threads = 2
+    parameters.cpuparams.n_threads = 1
     parameters.port = 0
     server = xllamacpp.Server(parameters)
     print(server.listening_address, flush=True)

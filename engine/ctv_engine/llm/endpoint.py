@@ -105,9 +105,8 @@ class Endpoint:
             backoff_s = min(LONGEST_WAIT_S, 2 * backoff_s)
         self._came_to_nothing()
         often = f", {attempt} times" if attempt > 1 else ""
-        raise Unreachable(
-            f"{self.provider.label}: {self._last_problem}{often}; is {self._address} right?"
-        )
+        hint = "" if self._last_problem.startswith("status") else f"; is {self._address} right?"
+        raise Unreachable(f"{self.provider.label}: {self._last_problem}{often}{hint}")
 
     def _tries(self) -> int:
         """Return how often to try: once where this question only looks whether anybody is back."""
@@ -141,9 +140,10 @@ class Endpoint:
                 self._budget.pay(self.cost(made))
         except self._errors.APIStatusError as error:
             status = error.status_code
-            self._last_problem = f"status {status}"
+            said = _said(error.response.content, self._key)
+            self._last_problem = f"status {status} ({said})" if said else f"status {status}"
             if 400 <= status < 500 and status not in _MAY_PASS:
-                self._refused(status, error.response.content)
+                self._refused(status, said)
             return None, _retry_after(error.response.headers)
         except (self._errors.APITimeoutError, TimeoutError):
             self._last_problem = f"no answer within {self.provider.timeout_s:g} s"
@@ -166,8 +166,8 @@ class Endpoint:
     def _address(self) -> str:
         return f"base_url {self.provider.base_url}"
 
-    def _refused(self, status: int, body: bytes) -> None:
-        """Raise :class:`Unreachable` with the way out. What a 401 quotes may be part of a key."""
+    def _refused(self, status: int, said: str) -> None:
+        """Raise :class:`Unreachable` with the way out. What a 401 says may quote part of a key."""
         if status in (401, 403):
             variable = self.provider.key_env
             way_out = f"check the key in {variable}" if variable else "it wants a key: set key_env"
@@ -176,7 +176,6 @@ class Endpoint:
         elif status == 402:
             way_out = "the account has nothing left"
         else:
-            said = _said(body, self._key)
             way_out = said or "the request was refused; does it know structured replies, pictures?"
         self._last_problem = f"status {status}; {way_out}"
         if status in _CONCERNS_ALL:

@@ -141,11 +141,13 @@ def test_a_provider_that_is_down_is_not_asked_for_every_item(
     script.answers = [status(503)]
     one = client()
     for number in range(OPEN_AFTER):
-        with pytest.raises(Unreachable, match=f"big/m-1: status 503, {TRIES} times"):
+        with pytest.raises(
+            Unreachable, match=rf"big/m-1: status 503 \(… is wrong\), {TRIES} times$"
+        ):
             ask(one, f"q{number}")
     asked = len(script.requests)
     assert asked == OPEN_AFTER * TRIES and one.is_down
-    with pytest.raises(Unreachable, match=r"big/m-1 is down: .* \(status 503\)"):
+    with pytest.raises(Unreachable, match=r"big/m-1 is down: .* \(status 503 "):
         ask(one, "one more")
     assert len(script.requests) == asked
 
