@@ -76,7 +76,7 @@ def document(results: Sequence[Result], cpu_s: float) -> dict[str, Any]:
     """Return what ``--json`` writes: ``results``, ``versions``, ``machine``, ``cpu_s`` in all."""
     return {
         "results": [{**asdict(result), "ok": result.ok} for result in results],
-        "versions": json.loads(versions_json()),
+        "versions": json.loads(versions_json({})),
         "machine": {
             "cpu": _cpu_model(),
             "cores": os.cpu_count(),

@@ -21,7 +21,7 @@ from scripted_provider import KEY, KEY_ENV, ScriptedProvider
 from waiting import wait_until
 
 from ctv_engine.construction.prompts.wording import MISTAKES
-from ctv_engine.llm import client
+from ctv_engine.llm import endpoint
 from ctv_engine.suite import read_suite
 from ctv_engine.suite.provenance import read_provenance
 from ctv_tui.cli import cli, suite_build_models
@@ -74,7 +74,7 @@ def server() -> Iterator[HTTPServer]:
 def provider(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
     server.clear()
     monkeypatch.setenv(KEY_ENV, KEY)
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(endpoint, "FIRST_WAIT_S", 0.001)
     return ScriptedProvider(server, answer)
 
 
