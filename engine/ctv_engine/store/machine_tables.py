@@ -213,3 +213,37 @@ CREATE TABLE IF NOT EXISTS engine
     version TEXT NOT NULL
 ) STRICT;
 """
+
+NODES = """
+CREATE TABLE nodes
+-- A machine of a cluster that workers run on. One that left and came back has a row of its own.
+-- Empty where the workers are processes of the engine's own machine.
+(
+    -- Number of the row.
+    id INTEGER PRIMARY KEY,
+    -- The run.
+    run_id INTEGER NOT NULL REFERENCES runs(id),
+    -- Its name: the host of its workers and devices.
+    host TEXT NOT NULL,
+    -- Its address in the cluster.
+    address TEXT NOT NULL,
+    -- In use, not used though it is there (reason), or gone (reason).
+    state TEXT NOT NULL CHECK (state IN ('joined', 'set aside', 'left')),
+    -- Why it is not used, or what is known of its end. NULL: it is in use.
+    reason TEXT,
+    -- Workers that it has room for. [workers]
+    slots INTEGER NOT NULL,
+    -- Its clock minus the engine's. Spans and readings of it are stored in the engine's time, that
+    -- is, with this taken off. [s] NULL: not measured yet.
+    clock_offset_s REAL,
+    -- By how much the offset may be wrong: half of the round trip that it was measured in. [s]
+    -- NULL: not measured yet.
+    clock_error_s REAL,
+    -- When it was first seen. [epoch s]
+    joined_at REAL NOT NULL,
+    -- When it was known to be gone. [epoch s] NULL: it is there.
+    left_at REAL,
+    -- How long it had been silent by then. [s] NULL: it is there.
+    silent_s REAL
+) STRICT;
+"""

@@ -14,7 +14,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from ctv_engine.store.machine_tables import DEVICES, SAID, WORK
+from ctv_engine.store.machine_tables import DEVICES, NODES, SAID, WORK
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
 from ctv_engine.store.tables import ANSWERED, ASKED
 from ctv_engine.store.views import VIEWS
@@ -30,6 +30,13 @@ migrations = Migrations(MIGRATION_SET)
 def tables_and_views(db: Database) -> None:
     """Create every table and view of the database contract: version 4."""
     for statement in _statements(ASKED + ANSWERED + WORK + DEVICES + SAID + VIEWS):
+        db.execute(statement)
+
+
+@migrations()
+def nodes(db: Database) -> None:
+    """Add the machines of a cluster: version 5."""
+    for statement in _statements(NODES):
         db.execute(statement)
 
 

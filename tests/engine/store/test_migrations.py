@@ -124,7 +124,8 @@ def test_a_file_from_before_the_release_is_taken_as_it_is(old: Path, tmp_path: P
     connection.close()
     before = content(old)
     assert schema_of(old) == schema_of(tmp_path / "new.db")
-    assert content(old) == before
+    after = content(old)
+    assert {name: after[name] for name in before} == before
 
 
 @pytest.mark.parametrize("version", range(1, FIRST_VERSION))
