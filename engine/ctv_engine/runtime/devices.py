@@ -60,6 +60,12 @@ def parse_devices(
     return tuple(f"cuda:{number}" for number in numbers)
 
 
+def host_and_device(place: str, here: str) -> tuple[str, str]:
+    """Return the host and the device of ``HOST/DEVICE``, or of a device of this host."""
+    host, _, device = place.rpartition("/")
+    return host or here, device
+
+
 def own_uuid(reported: str, visible: str | None) -> str:
     """Return the name under which the driver knows a worker's device.
 

@@ -105,10 +105,12 @@ class WorkerReady:
     """The worker is up. ``gpu_uuid`` is the device's own name for itself.
 
     ``device_kind`` is what devices of equal memory have in common, for example a GPU's model.
+    ``pid`` is the process id on its machine.
     """
 
     gpu_uuid: str
     device_kind: str = ""
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +167,13 @@ class UnitFailed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The worker's process ended without being asked to."""
+    """The worker's process ended without being asked to.
+
+    ``blameless``: its machine went away with it, so that nothing speaks against what it had.
+    """
 
     reason: str
+    blameless: bool = False
 
 
 FromWorker = WorkerReady | Heartbeat | ClosedPart | UnitDone | UnitFailed | WorkerLost

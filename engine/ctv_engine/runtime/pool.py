@@ -11,10 +11,13 @@ class Pool(Protocol):
     """Workers somewhere. The coordinator knows nothing else about where they live."""
 
     def capacity(self) -> tuple[str, ...]:
-        """Return the devices that a worker can be started on."""
+        """Return the devices that a worker can be started on now.
+
+        ``DEVICE`` is one of this machine, ``HOST/DEVICE`` one of another; they come and go.
+        """
 
     def start(self, worker_id: int, device: str) -> int | None:
-        """Start a worker on a device; return its process id where it has one."""
+        """Start a worker on a device; return its process id if it is known already."""
 
     def send(self, worker_id: int, unit: Unit) -> None:
         """Hand a unit to a worker that is ready. A dead worker shows up in :meth:`receive`."""

@@ -220,8 +220,11 @@ class Scheduler:
             return None
         return self._retry_in_parts(unit, reason)
 
-    def lose(self, worker_id: int, reason: str) -> list[GivenUp]:
-        """Take back what a dead worker held: once as it is, after that in parts."""
+    def lose(self, worker_id: int, reason: str, *, blame: bool = True) -> list[GivenUp]:
+        """Take back what a dead worker held: once as it is, after that in parts.
+
+        ``blame``: whether the unit under way may be why; else it goes back as it is every time.
+        """
         given_up: list[GivenUp] = []
         held = self._book.leave(worker_id)
         for work in self._evaluations.values():
@@ -233,7 +236,7 @@ class Scheduler:
             work = self._evaluations[unit.evaluation_id]
             work.leased -= 1
             begun = lease.began is not None  # what only waited behind another unit was not tried
-            losses = unit.losses + begun
+            losses = unit.losses + (begun and blame)
             if self._leave_to_twin(lease, losses):
                 continue
             if losses < MAX_LOSSES:

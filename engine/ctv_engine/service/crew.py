@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ctv_engine.runtime.devices import host_and_device
 from ctv_engine.runtime.messages import (
     ClosedPart,
     FromWorker,
@@ -35,10 +36,16 @@ class Soon(Protocol):
 
 @dataclass
 class _Worker:
+    place: str
+    host: str
     device: str
     pid: int | None = None
     ready: bool = False
     units: set[int] = field(default_factory=set)
+
+    @property
+    def is_on_cpu(self) -> bool:
+        return self.device.startswith("cpu")
 
 
 class Crew:
@@ -61,7 +68,7 @@ class Crew:
         self._workers: dict[int, _Worker] = {}
         self._strikes: dict[str, int] = {}
         self._told: set[str] = set()
-        self._standing_down = False
+        self._standing_down = True
 
     # --- what the loop asks -------------------------------------------------------------------
 
@@ -77,14 +84,22 @@ class Crew:
 
     @property
     def hopeless(self) -> bool:
-        """Whether there is no worker, and no device that one could be started on."""
-        return not self._workers and all(map(self._is_set_aside, self._pool.capacity()))
+        """Whether there are devices, but none that a worker could be started on."""
+        places = self._pool.capacity()
+        return not self._workers and bool(places) and all(map(self._is_set_aside, places))
 
     def start_all(self) -> None:
-        """Start a worker on every device that has none."""
+        """Let :meth:`replenish` start workers from now on."""
         self._standing_down = False
-        for device in self._pool.capacity():
-            self._soon(self._start, device)
+
+    def replenish(self) -> None:
+        """Start workers where there is a device without one: new, or left by one that is lost."""
+        if self._standing_down:
+            return
+        taken = {worker.place for worker in self._workers.values()}
+        for place in self._pool.capacity():
+            if place not in taken and not self._is_set_aside(place):
+                self._start(place)
 
     def listen(self, timeout_s: float) -> None:
         """Take in what workers say; a heartbeat counts even while nothing can be written."""
@@ -112,7 +127,7 @@ class Crew:
             worker = self._workers.get(overdue.worker_id)
             if worker is not None:
                 self._pool.kill(overdue.worker_id)
-                text = f"worker on {worker.device} killed: {overdue.reason}"
+                text = f"worker on {worker.place} killed: {overdue.reason}"
                 self._write_off(overdue.worker_id, worker, overdue.reason, text)
 
     def stand_down(self) -> None:
@@ -138,46 +153,47 @@ class Crew:
 
     # --- starting and losing ------------------------------------------------------------------
 
-    def _is_set_aside(self, device: str) -> bool:
-        return self._strikes.get(device, 0) >= MAX_STRIKES
+    def _is_set_aside(self, place: str) -> bool:
+        return self._strikes.get(place, 0) >= MAX_STRIKES
 
-    def _start(self, device: str) -> None:
-        if self._standing_down or any(w.device == device for w in self._workers.values()):
-            return
-        worker_id = self._writer.add_worker(self._ledger.run_id, self._host, device)
-        worker = self._workers[worker_id] = _Worker(device)
+    def _start(self, place: str) -> None:
+        host, device = host_and_device(place, self._host)
+        worker_id = self._writer.add_worker(self._ledger.run_id, host, device)
+        worker = self._workers[worker_id] = _Worker(place, host, device)
         self._scheduler.join(worker_id)
         try:
-            pid = self._pool.start(worker_id, device)
+            pid = self._pool.start(worker_id, place)
         except OSError as error:
-            text = f"no worker could be started on {device}: {error}"
+            text = f"no worker could be started on {place}: {error}"
             self._write_off(worker_id, worker, str(error), text)
             return
         worker.pid = pid
         self._soon(self._note_start, worker_id, pid)
-        if pid is not None and device.startswith("cpu"):
+        if pid is not None and worker.is_on_cpu:
             self._poller.watch_process(worker_id, f"cpu-{device.partition(':')[2]}", pid)
 
     def _note_start(self, worker_id: int, pid: int | None) -> None:
         self._writer.set_worker(worker_id, "starting", pid=pid)
 
-    def _write_off(self, worker_id: int, worker: _Worker, reason: str, text: str) -> None:
-        """Forget a worker that is gone and replace it, unless its device is to blame."""
+    def _write_off(
+        self, worker_id: int, worker: _Worker, reason: str, text: str, *, blame: bool = True
+    ) -> None:
+        """Forget a worker that is gone; its device gets another, unless it is to blame."""
         del self._workers[worker_id]
         self._poller.forget_process(worker_id)
         self._soon(self._ledger.event, "error", "worker", text)
         self._soon(self._writer.set_worker, worker_id, "lost")
-        for lost in self._scheduler.lose(worker_id, reason):
+        for lost in self._scheduler.lose(worker_id, reason, blame=blame):
             self._soon(self._evaluations.give_up, lost, worker_id)
             self._finish_soon(lost.unit)
-        device = worker.device
+        if not blame:
+            return
+        place = worker.place
         strikes = STRIKES_IN_BATCH if worker.units else STRIKES_UNUSED
-        self._strikes[device] = self._strikes.get(device, 0) + strikes
-        if self._is_set_aside(device):
-            text = f"{device} set aside: its workers die without finishing a batch"
+        self._strikes[place] = self._strikes.get(place, 0) + strikes
+        if self._is_set_aside(place):
+            text = f"{place} set aside: its workers die without finishing a batch"
             self._soon(self._ledger.event, "error", "worker", text)
-        else:
-            self._soon(self._start, device)
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -186,9 +202,14 @@ class Crew:
         if worker is None:
             return
         if isinstance(message, WorkerReady):
-            self._writer.set_worker(worker_id, "ready", gpu_uuid=message.gpu_uuid)
-            if not worker.device.startswith("cpu"):
-                self._poller.watch_gpu(worker_id, message.gpu_uuid, worker.pid)
+            known = worker.pid is not None
+            pid = worker.pid if known else message.pid
+            self._writer.set_worker(worker_id, "ready", pid=pid, gpu_uuid=message.gpu_uuid)
+            worker.pid = pid
+            if not worker.is_on_cpu:
+                self._poller.watch_gpu(worker_id, message.gpu_uuid, pid)
+            elif not known and pid is not None:
+                self._poller.watch_process(worker_id, message.gpu_uuid, pid)
             self._scheduler.ready(worker_id, message.device_kind)
             worker.ready = True
         elif isinstance(message, ClosedPart):
@@ -201,8 +222,9 @@ class Crew:
         elif isinstance(message, UnitFailed):
             self._on_failed(worker_id, worker, message)
         elif isinstance(message, WorkerLost):
-            text = f"worker on {worker.device} ended: {message.reason}"
-            self._write_off(worker_id, worker, message.reason, text)
+            text = f"worker on {worker.place} ended: {message.reason}"
+            blame = not message.blameless
+            self._write_off(worker_id, worker, message.reason, text, blame=blame)
 
     def _on_done(self, worker_id: int, worker: _Worker, message: UnitDone) -> None:
         unit = self._scheduler.unit(message.unit_id)
@@ -216,7 +238,7 @@ class Crew:
                     self._told.add(note)
                     number = unit.checkpoint.checkpoint_id
                     self._soon(self._ledger.event, "warning", "model", note, number)
-        self._strikes.pop(worker.device, None)
+        self._strikes.pop(worker.place, None)
         worker.units.discard(message.unit_id)
 
     def _on_failed(self, worker_id: int, worker: _Worker, message: UnitFailed) -> None:

@@ -182,6 +182,7 @@ class Engine:
         if not self._requests.stop:
             self._pause.step(settled=not self._outbox)
             if self._pause.working:
+                self._crew.replenish()
                 self._crew.feed()
         self._outbox.flush()
         self._tick()

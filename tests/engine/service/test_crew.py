@@ -110,8 +110,12 @@ class Desk:
         self.crew.listen(0.0)
         self.flush()
         if not self.outbox:
-            self.crew.replace_overdue()
-            self.crew.feed()
+            try:
+                self.crew.replace_overdue()
+                self.crew.replenish()
+                self.crew.feed()
+            except sqlite3.OperationalError:
+                self.failures += 1
             self.flush()
             try:
                 self.ledger.evaluations.sweep()
