@@ -16,16 +16,19 @@ from ctv_engine.runtime.messages import (
     ClosedPart,
     ItemResult,
     Lengths,
+    Rotated,
     Task,
     TimedSpan,
     Unit,
     UnitDone,
 )
 from ctv_engine.runtime.schedule import GivenUp, Scheduler
+from ctv_engine.service.debiasing import Debiasing
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.translate import (
     prediction_rows,
     recorded_seconds,
+    rotation_rows,
     seconds_of,
     span_rows,
     unanswered,
@@ -83,6 +86,7 @@ class Evaluations:
             patience=Patience(settings.hang_s, settings.silence_s),
         )
         self.plans = plans
+        self.debiasing = Debiasing(writer, settings.debias)
         self._writer = writer
         self._settings = settings
         self._tell = tell
@@ -243,14 +247,17 @@ class Evaluations:
             if entry.task != "measure":
                 for evaluation_id in entry.evaluations:
                     self._writer.refresh_scores(evaluation_id)
+                    self.debiasing.refresh(evaluation_id)
 
     # --- results ------------------------------------------------------------------------------
 
     def take_part(self, unit: Unit, worker_id: int, part: ClosedPart) -> None:
         """Persist the closed results of a pair whose open answers are still being written."""
         entry = self._entries[unit.evaluation_id]
-        self._persist(entry, 0, unit, worker_id, part.results, part.spans, None)
-        self._closed_s[unit.unit_id] = seconds_of(part.results)
+        self._persist(
+            entry, 0, unit, worker_id, part.results, part.spans, None, rotations=part.rotations
+        )
+        self._closed_s[unit.unit_id] = seconds_of(part.results, part.rotations)
 
     def take(self, unit: Unit, worker_id: int, done: UnitDone) -> None:
         """Persist a unit's results; :meth:`finish_if_complete` is due next."""
@@ -260,8 +267,17 @@ class Evaluations:
             self._persist(entry, 0, unit, worker_id, (), done.spans, done.work)
             self.scheduler.complete(unit.unit_id)
             return
-        self._persist(entry, -1, unit, worker_id, done.results, done.spans, done.work)
-        seconds = seconds_of(done.results)
+        self._persist(
+            entry,
+            -1,
+            unit,
+            worker_id,
+            done.results,
+            done.spans,
+            done.work,
+            rotations=done.rotations,
+        )
+        seconds = seconds_of(done.results, done.rotations)
         for name, spent in self._closed_s.pop(unit.unit_id, {}).items():
             seconds[name] = seconds.get(name, 0.0) + spent
         self.scheduler.complete(unit.unit_id, seconds)
@@ -288,18 +304,24 @@ class Evaluations:
         results: Sequence[ItemResult],
         spans: Sequence[TimedSpan],
         work: Work | None,
+        *,
+        rotations: Sequence[Rotated] = (),
     ) -> None:
         evaluation_id = entry.evaluations[place]
+        item_ids = self.plans.asked[entry.modes[place]].item_ids
         rows = prediction_rows(
             results,
-            self.plans.asked[entry.modes[place]].item_ids,
+            item_ids,
             evaluation_id=evaluation_id,
             batch_id=unit.batch.batch_id,
             worker_id=worker_id,
             attempt=unit.attempt,
         )
         self._writer.add_results(
-            rows, span_rows(unit, evaluation_id, worker_id, spans), _billed(entry, work)
+            rows,
+            span_rows(unit, evaluation_id, worker_id, spans),
+            _billed(entry, work),
+            rotation_rows(rotations, item_ids, evaluation_id),
         )
 
     # --- ends ---------------------------------------------------------------------------------
@@ -345,6 +367,8 @@ class Evaluations:
                 evaluation_id,
             )[0][0]
             reason = f"{failed} of {planned} items have no answer: {why}"
+        self.debiasing.refresh(evaluation_id)
+        self.debiasing.forget(evaluation_id)
         self._writer.finish_evaluation(evaluation_id, "done" if done else "failed", reason)
         self._on_end(evaluation_id, entry.checkpoint)
 

@@ -108,6 +108,7 @@ class Ledger:
         A failed checkpoint whose directory is still there is looked at again.
         """
         self.writer.end_stale_workers(self.run_id)
+        self.evaluations.debiasing.catch_up(self.run_id)
         settled: dict[Path, float] = {}
         pinned: set[str] = set()
         steps: list[int] = []

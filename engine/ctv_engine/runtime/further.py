@@ -1,0 +1,137 @@
+"""What a unit's closed forms are asked further: other orders of the options, and their texts.
+
+Both are forwards of their own, beside those that answer the items as they stand. So these answers
+are the same, bit for bit, whatever else is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ctv_engine.runtime.messages import Batch, ItemResult, Rotated
+from ctv_engine.suite import Item, closed_text, cloze_text
+
+if TYPE_CHECKING:
+    from ctv_engine.models.cloze import ClozeScore
+    from ctv_engine.models.inputs import Question
+    from ctv_engine.models.trace import Trace
+    from ctv_engine.models.transformers_adapter import TransformersAdapter
+
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What was found beside a unit's answers; ``notes`` say which texts could not be scored."""
+
+    rotations: tuple[Rotated, ...] = ()
+    clozes: dict[Name, ClozeScore] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def added_to(self, result: ItemResult) -> ItemResult:
+        """Return an item's closed result with the scores of its options' texts."""
+        score = self.clozes.get(result.key)
+        if score is None or result.reason is not None:
+            return result
+        return replace(result, cloze_logprobs=score.per_character, cloze_correct=score.correct)
+
+
+def ask_further(
+    adapter: TransformersAdapter, batch: Batch, trace: Trace, *, batch_tokens: int
+) -> Further:
+    """Ask what a batch's items are to be asked further; nothing if that is nothing.
+
+    Args:
+        adapter: with the checkpoint resident.
+        batch: of a closed task or a pair.
+        trace: collects the time it takes.
+        batch_tokens: the most prompt tokens of a forward.
+    """
+    asked = [item for item in batch.items if item.gold_index is not None]
+    rotations = _rotations(adapter, batch, trace, batch_tokens) if any(batch.rotated) else ()
+    if not batch.cloze or not asked:
+        return Further(rotations)
+    clozes, notes = _clozes(adapter, batch, trace, batch_tokens)
+    return Further(rotations, clozes, notes)
+
+
+def rotated(item: Item, permutation: int) -> Item:
+    """Return an item whose options are rotated left; its key goes with them."""
+    options = item.options[permutation:] + item.options[:permutation]
+    gold = ((item.gold_index or 0) - permutation) % len(options)
+    return replace(item, options=options, gold_index=gold)
+
+
+def _rotations(
+    adapter: TransformersAdapter, batch: Batch, trace: Trace, batch_tokens: int
+) -> tuple[Rotated, ...]:
+    from ctv_engine.models.answers import Unanswered
+
+    names: list[tuple[Name, int]] = []
+    questions: list[Question] = []
+    for item, wanted in zip(batch.items, batch.rotated, strict=True):
+        for permutation in range(1, len(item.options)) if wanted else ():
+            names.append(((item.dataset, item.key), permutation))
+            turned = rotated(item, permutation)
+            gold = turned.gold_index or 0
+            questions.append(_question(batch, item, closed_text(turned), len(item.options), gold))
+    with trace.span("input"):
+        rows = _rows(batch, batch_tokens, most=len(batch.items))
+        chunks = adapter.prepare(questions, rows)
+    return tuple(
+        Rotated(*name, reason=answer.reason)
+        if isinstance(answer, Unanswered)
+        else Rotated(
+            *name,
+            option_logprobs=answer.score.option_logprobs,
+            prompt_tokens=answer.prompt_tokens,
+            prefill_s=answer.prefill_s,
+        )
+        for name, answer in zip(names, adapter.closed(chunks, trace), strict=True)
+    )
+
+
+def _clozes(
+    adapter: TransformersAdapter, batch: Batch, trace: Trace, batch_tokens: int
+) -> tuple[dict[Name, ClozeScore], tuple[str, ...]]:
+    from ctv_engine.models.answers import Unanswered
+    from ctv_engine.models.cloze import cloze
+
+    items = [
+        (item, dataset)
+        for item, dataset in zip(batch.items, batch.datasets, strict=True)
+        if item.gold_index is not None
+    ]
+    questions = [_question(batch, item, cloze_text(item, dataset)) for item, dataset in items]
+    with trace.span("input"):
+        # Each option is a row once the prompt has been prefilled.
+        most = max(len(item.options) for item, _ in items)
+        rows = max(1, _rows(batch, batch_tokens, most=max(len(items), most)) // most)
+        chunks = adapter.prepare(questions, rows)
+    texts = [item.options for item, _ in items]
+    keys = [item.gold_index or 0 for item, _ in items]
+    found: dict[Name, ClozeScore] = {}
+    notes: list[str] = []
+    outcomes = cloze(adapter, chunks, texts, keys, trace)
+    for (item, _), outcome in zip(items, outcomes, strict=True):
+        if isinstance(outcome, Unanswered):
+            notes.append(f"{item.dataset}/{item.key} has no cloze score: {outcome.reason}")
+        else:
+            found[item.dataset, item.key] = outcome
+    return found, tuple(notes)
+
+
+def _question(batch: Batch, item: Item, text: str, options: int = 0, gold: int = 0) -> Question:
+    from ctv_engine.models.cached_images import Picture
+    from ctv_engine.models.inputs import Question
+
+    picture = Picture(batch.suite_directory / item.image, item.image_digest)
+    return Question(picture, text, options, gold)
+
+
+def _rows(batch: Batch, batch_tokens: int, *, most: int) -> int:
+    """Return how many prompts like the batch's go into one forward."""
+    widest: Sequence[int] = batch.tokens or (1,)
+    return max(1, min(most, batch_tokens // max(1, *widest)))
