@@ -24,16 +24,27 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Further:
-    """What was found beside a unit's answers; ``notes`` say which texts could not be scored."""
+    """What was found beside a unit's answers; ``faults`` say why texts could not be scored."""
 
     rotations: tuple[Rotated, ...] = ()
     clozes: dict[Name, ClozeScore] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    faults: dict[Name, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know: one line for every text that could not be scored."""
+        return [f"{'/'.join(name)} has no cloze score: {why}" for name, why in self.faults.items()]
 
     def added_to(self, result: ItemResult) -> ItemResult:
-        """Return an item's closed result with the scores of its options' texts."""
+        """Return an item's closed result with the scores of its options' texts.
+
+        One without an answer says why itself; no note is due for it any more.
+        """
+        if result.reason is not None:
+            self.faults.pop(result.key, None)
+            return result
         score = self.clozes.get(result.key)
-        if score is None or result.reason is not None:
+        if score is None:
             return result
         return replace(result, cloze_logprobs=score.per_character, cloze_correct=score.correct)
 
@@ -53,8 +64,8 @@ def ask_further(
     rotations = _rotations(adapter, batch, trace, batch_tokens) if any(batch.rotated) else ()
     if not batch.cloze or not asked:
         return Further(rotations)
-    clozes, notes = _clozes(adapter, batch, trace, batch_tokens)
-    return Further(rotations, clozes, notes)
+    clozes, faults = _clozes(adapter, batch, trace, batch_tokens)
+    return Further(rotations, clozes, faults)
 
 
 def rotated(item: Item, permutation: int) -> Item:
@@ -95,7 +106,7 @@ def _rotations(
 
 def _clozes(
     adapter: TransformersAdapter, batch: Batch, trace: Trace, batch_tokens: int
-) -> tuple[dict[Name, ClozeScore], tuple[str, ...]]:
+) -> tuple[dict[Name, ClozeScore], dict[Name, str]]:
     from ctv_engine.models.answers import Unanswered
     from ctv_engine.models.cloze import cloze
 
@@ -113,14 +124,14 @@ def _clozes(
     texts = [item.options for item, _ in items]
     keys = [item.gold_index or 0 for item, _ in items]
     found: dict[Name, ClozeScore] = {}
-    notes: list[str] = []
+    faults: dict[Name, str] = {}
     outcomes = cloze(adapter, chunks, texts, keys, trace)
     for (item, _), outcome in zip(items, outcomes, strict=True):
         if isinstance(outcome, Unanswered):
-            notes.append(f"{item.dataset}/{item.key} has no cloze score: {outcome.reason}")
+            faults[item.dataset, item.key] = outcome.reason
         else:
             found[item.dataset, item.key] = outcome
-    return found, tuple(notes)
+    return found, faults
 
 
 def _question(batch: Batch, item: Item, text: str, options: int = 0, gold: int = 0) -> Question:

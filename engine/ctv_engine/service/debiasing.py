@@ -86,7 +86,7 @@ class Debiasing:
         self._known: dict[int, _Evaluation] = {}
 
     def refresh(self, evaluation_id: int) -> None:
-        """Write the scores of the answers so far; evaluations that are not closed have none."""
+        """Write the scores of a closed evaluation's answers so far."""
         if self._method == "none":
             return
         known = self._known.setdefault(evaluation_id, _Evaluation())

@@ -245,9 +245,10 @@ class Evaluations:
         for number in self.scheduler.begun():
             entry = self._entries[number]
             if entry.task != "measure":
-                for evaluation_id in entry.evaluations:
+                for evaluation_id, mode in zip(entry.evaluations, entry.modes, strict=True):
                     self._writer.refresh_scores(evaluation_id)
-                    self.debiasing.refresh(evaluation_id)
+                    if mode == "closed":
+                        self.debiasing.refresh(evaluation_id)
 
     # --- results ------------------------------------------------------------------------------
 
@@ -367,8 +368,8 @@ class Evaluations:
                 evaluation_id,
             )[0][0]
             reason = f"{failed} of {planned} items have no answer: {why}"
-        self.debiasing.refresh(evaluation_id)
-        self.debiasing.forget(evaluation_id)
+        if evaluation_id == entry.evaluations[0] and entry.modes[0] == "closed":
+            self.debiasing.refresh(evaluation_id)
         self._writer.finish_evaluation(evaluation_id, "done" if done else "failed", reason)
         self._on_end(evaluation_id, entry.checkpoint)
 
@@ -410,6 +411,8 @@ class Evaluations:
     def _drop(self, entry: Entry) -> None:
         self.scheduler.drop(entry.number)
         self._entries.pop(entry.number, None)
+        for number in entry.evaluations:
+            self.debiasing.forget(number)
 
     def _unfinished(self, checkpoint: Checkpoint) -> list[tuple[int, Mode]]:
         return [
