@@ -110,15 +110,19 @@ def test_what_can_not_be_asked_says_why(checkpoints: list[Path], suite: Suite) -
     batch = batch_of(suite, rotated=(True,) * ITEMS, cloze=True)
     broken = replace(batch.items[0], image="none.png", image_digest="none")
     empty = replace(batch.items[1], options=("red", "", "blue", "black"))
-    batch = replace(batch, items=(broken, empty, *batch.items[2:]))
+    third, wordy = batch.items[2], replace(batch.datasets[2], open_instruction="Be brief! " * 99)
+    batch = replace(
+        batch,
+        items=(broken, empty, *batch.items[2:]),
+        datasets=(*batch.datasets[:2], wordy, *batch.datasets[3:]),
+    )
     _, done = answered(checkpoints[0], "closed", batch)
     assert done.results[0].reason and "none.png" in done.results[0].reason
     reasons = {one.reason for one in done.rotations if one.key == done.results[0].key}
     assert reasons == {done.results[0].reason}
-    assert [result.cloze_logprobs is None for result in done.results] == [True, True, *[False] * 4]
-    assert done.results[1].correct is not None
-    notes = [note for note in done.notes if "cloze" in note]
-    assert notes == [
-        f"{empty.dataset}/{empty.key} has no cloze score: the text of option B has no token in this"
-        " tokenizer"
-    ]
+    assert [result.cloze_logprobs is None for result in done.results] == [True] * 3 + [False] * 3
+    notes = {note.partition(": ")[0]: note.partition(": ")[2] for note in done.notes}
+    blank, long = (f"{one.dataset}/{one.key} has no cloze score" for one in (empty, third))
+    assert notes.keys() == {blank, long}
+    assert notes[blank] == "the text of option B has no token in this tokenizer"
+    assert "do not fit the model's context of 256" in notes[long]
