@@ -88,6 +88,8 @@ class Settings:
             raise SettingsError(f"schedule {self.schedule!r}; use one of {', '.join(SCHEDULES)}")
         if self.debias not in DEBIASES:
             raise SettingsError(f"debias {self.debias!r}; use one of {', '.join(DEBIASES)}")
+        if not isinstance(self.cloze, bool):
+            raise SettingsError(f"cloze is {self.cloze!r}; it must be true or false")
         for name, kind, least in (
             ("batch_size", int, 1),
             ("batch_tokens", int, 1),

@@ -96,7 +96,8 @@ def _tokens(
     prompt = chunk.prepared.ids(row)
     tokenizer = adapter.inputs.tokenizer
     rendered = adapter.inputs.render(chunk.questions[chunk.prepared.kept[row]].text)
-    found = option_tokens(tokenizer, prompt, rendered, texts)
+    with adapter.inputs.lock:
+        found = option_tokens(tokenizer, prompt, rendered, texts)
     for letter, tokens in zip(LETTERS, found, strict=False):
         if not tokens:
             return Unanswered(f"the text of option {letter} has no token in this tokenizer")

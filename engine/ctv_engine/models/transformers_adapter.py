@@ -299,8 +299,9 @@ class TransformersAdapter:
         if most not in self._letters:
             tokenizer = self.inputs.tokenizer
             prompt = self.inputs.render(chunk.questions[chunk.prepared.kept[row]].text)
-            place = place_of_answer(tokenizer, chunk.prepared.ids(row), prompt)
-            self._letters[most] = resolve_letters(tokenizer, place, most)
+            with self.inputs.lock:
+                place = place_of_answer(tokenizer, chunk.prepared.ids(row), prompt)
+                self._letters[most] = resolve_letters(tokenizer, place, most)
         return self._letters[most]
 
     # --- open ---------------------------------------------------------------------------------

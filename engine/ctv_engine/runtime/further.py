@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ctv_engine.models.cloze import ClozeScore
     from ctv_engine.models.inputs import Question
     from ctv_engine.models.trace import Trace
-    from ctv_engine.models.transformers_adapter import TransformersAdapter
+    from ctv_engine.models.transformers_adapter import ClosedOutcome, TransformersAdapter
 
 Name = tuple[str, str]
 
@@ -88,9 +88,12 @@ def _rotations(
             turned = rotated(item, permutation)
             gold = turned.gold_index or 0
             questions.append(_question(batch, item, closed_text(turned), len(item.options), gold))
-    with trace.span("input"):
-        rows = _rows(batch, batch_tokens, most=len(batch.items))
-        chunks = adapter.prepare(questions, rows)
+    answers: list[ClosedOutcome] = []
+    rows = _rows(batch, batch_tokens, most=len(batch.items))
+    for start in range(0, len(questions), rows):  # not all at once: pixels take much memory
+        with trace.span("input"):
+            chunks = adapter.prepare(questions[start : start + rows], rows)
+        answers += adapter.closed(chunks, trace)
     return tuple(
         Rotated(*name, reason=answer.reason)
         if isinstance(answer, Unanswered)
@@ -100,7 +103,7 @@ def _rotations(
             prompt_tokens=answer.prompt_tokens,
             prefill_s=answer.prefill_s,
         )
-        for name, answer in zip(names, adapter.closed(chunks, trace), strict=True)
+        for name, answer in zip(names, answers, strict=True)
     )
 
 
@@ -116,21 +119,22 @@ def _clozes(
         if item.gold_index is not None
     ]
     questions = [_question(batch, item, cloze_text(item, dataset)) for item, dataset in items]
-    with trace.span("input"):
-        # Each option is a row once the prompt has been prefilled.
-        most = max(len(item.options) for item, _ in items)
-        rows = max(1, _rows(batch, batch_tokens, most=max(len(items), most)) // most)
-        chunks = adapter.prepare(questions, rows)
-    texts = [item.options for item, _ in items]
-    keys = [item.gold_index or 0 for item, _ in items]
+    # Each option is a row once the prompt has been prefilled.
+    options = max(len(item.options) for item, _ in items)
+    rows = max(1, _rows(batch, batch_tokens, most=len(items)) // options)
     found: dict[Name, ClozeScore] = {}
     faults: dict[Name, str] = {}
-    outcomes = cloze(adapter, chunks, texts, keys, trace)
-    for (item, _), outcome in zip(items, outcomes, strict=True):
-        if isinstance(outcome, Unanswered):
-            faults[item.dataset, item.key] = outcome.reason
-        else:
-            found[item.dataset, item.key] = outcome
+    for start in range(0, len(items), rows):
+        part = [item for item, _ in items[start : start + rows]]
+        with trace.span("input"):
+            chunks = adapter.prepare(questions[start : start + rows], rows)
+        texts = [item.options for item in part]
+        keys = [item.gold_index or 0 for item in part]
+        for item, outcome in zip(part, cloze(adapter, chunks, texts, keys, trace), strict=True):
+            if isinstance(outcome, Unanswered):
+                faults[item.dataset, item.key] = outcome.reason
+            else:
+                found[item.dataset, item.key] = outcome
     return found, faults
 
 

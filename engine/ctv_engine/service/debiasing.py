@@ -56,6 +56,29 @@ def _lot(name: tuple[str, str]) -> bytes:
     return hashlib.sha256("\0".join(name).encode()).digest()
 
 
+def other_method_before(
+    writer: Writer, method: Debias, checkpoint_dir: str, suite_digest: str, gold_digest: str | None
+) -> str | None:
+    """Return what to say if a run has scores of another method, as its last start was set."""
+    found = writer.query(
+        "SELECT r.config_json FROM runs r WHERE r.checkpoint_dir = ? AND r.suite_digest = ?"
+        " AND r.gold_digest IS ? AND EXISTS (SELECT 1 FROM checkpoints c"
+        " JOIN evaluations e ON e.checkpoint_id = c.id JOIN scores s ON s.evaluation_id = e.id"
+        " WHERE c.run_id = r.id AND s.metric = ?)",
+        checkpoint_dir,
+        suite_digest,
+        gold_digest,
+        METRIC,
+    )
+    before = json.loads(found[0][0]).get("debias", "none") if found else "none"
+    if "none" in (before, method) or before == method:
+        return None
+    return (
+        f"{METRIC} is by {before} up to here and by {method} from now on: not one trajectory;"
+        " another --db keeps them apart"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Answered:
     dataset: str

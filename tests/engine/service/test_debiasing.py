@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ctv_engine.service.debiasing import METRIC, PRIOR_LEAST, Debiasing, rotated_items
+from ctv_engine.service.debiasing import (
+    METRIC,
+    PRIOR_LEAST,
+    Debiasing,
+    other_method_before,
+    rotated_items,
+)
 from ctv_engine.settings import Debias
 from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow, RotationRow
 from ctv_engine.store.writer import Writer
@@ -248,6 +254,22 @@ def test_batch_is_made_up_for_when_it_is_asked_for_later(run: Run) -> None:
     assert run.scores() == {}, "those need more forwards"
     Debiasing(run.writer, "batch").catch_up(run.run_id)
     assert run.scores()["macro"][2] == 2 * ITEMS
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [("cyclic", "batch", True), ("cyclic", "cyclic", False), ("none", "cyclic", False),
+     ("cyclic", "none", False)],
+)  # fmt: skip
+def test_a_change_of_method_is_told(run: Run, before: str, after: Debias, told: bool) -> None:
+    run.answer(slice(0, 20))
+    run.writer.connection.execute("UPDATE runs SET config_json = ?", (f'{{"debias": "{before}"}}',))
+    assert other_method_before(run.writer, after, "/r", "s", None) is None, "no scores yet"
+    Debiasing(run.writer, "batch").refresh(run.evaluation)
+    text = other_method_before(run.writer, after, "/r", "s", None)
+    assert bool(text) == told
+    if text:
+        assert "by cyclic up to here and by batch from now on" in text
 
 
 # --- which items are asked in all rotations -----------------------------------------------------
