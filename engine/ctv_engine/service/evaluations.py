@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from ctv_engine.models.work import Work
 from ctv_engine.runtime.costs import CostModel
@@ -32,9 +32,10 @@ from ctv_engine.service.translate import (
     seconds_of,
     span_rows,
     unanswered,
+    work_rows,
 )
 from ctv_engine.settings import Settings
-from ctv_engine.store.rows import EvaluationState, EventLevel, Mode, WorkRow
+from ctv_engine.store.rows import EvaluationState, EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
 
@@ -255,9 +256,8 @@ class Evaluations:
     def take_part(self, unit: Unit, worker_id: int, part: ClosedPart) -> None:
         """Persist the closed results of a pair whose open answers are still being written."""
         entry = self._entries[unit.evaluation_id]
-        self._persist(
-            entry, 0, unit, worker_id, part.results, part.spans, None, rotations=part.rotations
-        )
+        found = part.results, part.spans, None, part.rotations
+        self._persist(entry, 0, unit, worker_id, *found)
         self._closed_s[unit.unit_id] = seconds_of(part.results, part.rotations)
 
     def take(self, unit: Unit, worker_id: int, done: UnitDone) -> None:
@@ -268,16 +268,8 @@ class Evaluations:
             self._persist(entry, 0, unit, worker_id, (), done.spans, done.work)
             self.scheduler.complete(unit.unit_id)
             return
-        self._persist(
-            entry,
-            -1,
-            unit,
-            worker_id,
-            done.results,
-            done.spans,
-            done.work,
-            rotations=done.rotations,
-        )
+        found = done.results, done.spans, done.work, done.rotations
+        self._persist(entry, -1, unit, worker_id, *found)
         seconds = seconds_of(done.results, done.rotations)
         for name, spent in self._closed_s.pop(unit.unit_id, {}).items():
             seconds[name] = seconds.get(name, 0.0) + spent
@@ -305,7 +297,6 @@ class Evaluations:
         results: Sequence[ItemResult],
         spans: Sequence[TimedSpan],
         work: Work | None,
-        *,
         rotations: Sequence[Rotated] = (),
     ) -> None:
         evaluation_id = entry.evaluations[place]
@@ -321,7 +312,7 @@ class Evaluations:
         self._writer.add_results(
             rows,
             span_rows(unit, evaluation_id, worker_id, spans),
-            _billed(entry, work),
+            work_rows(entry.task, entry.evaluations, work),
             rotation_rows(rotations, item_ids, evaluation_id),
         )
 
@@ -451,15 +442,3 @@ def _architecture(checkpoint: Checkpoint) -> str:
     except OSError:
         return ""
     return hashlib.sha256(config).hexdigest()
-
-
-def _billed(entry: Entry, work: Work | None) -> Mapping[int, WorkRow]:
-    """Book a pair's prefill to its closed task and its decode to its open one."""
-    if work is None:
-        return {}
-    if entry.task != "pair":
-        return {entry.evaluations[0]: WorkRow(**asdict(work))}
-    return {
-        entry.evaluations[0]: WorkRow(**{**asdict(work), "row_steps": 0}),
-        entry.evaluations[1]: WorkRow(row_steps=work.row_steps),
-    }

@@ -7,13 +7,23 @@ import platform
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 
+from ctv_engine.models.work import Work
 from ctv_engine.runtime.costs import Name
 from ctv_engine.runtime.messages import Batch, ItemResult, Rotated, Task, TimedSpan, Unit
 from ctv_engine.store.judged import WAITS
 from ctv_engine.store.recorded import finished_evaluations
-from ctv_engine.store.rows import MODES, DatasetRow, ItemRow, PredictionRow, RotationRow, SpanRow
+from ctv_engine.store.rows import (
+    MODES,
+    DatasetRow,
+    ItemRow,
+    PredictionRow,
+    RotationRow,
+    SpanRow,
+    WorkRow,
+)
 from ctv_engine.suite import Suite, question_hash
 
 PACKAGES = (
@@ -148,6 +158,18 @@ def span_rows(
         )
         for span in spans
     ]
+
+
+def work_rows(task: Task, evaluations: Sequence[int], work: Work | None) -> dict[int, WorkRow]:
+    """Return counts by evaluation: a pair's prefill is its closed task's, its decode its open's."""
+    if work is None:
+        return {}
+    if task != "pair":
+        return {evaluations[0]: WorkRow(**asdict(work))}
+    return {
+        evaluations[0]: WorkRow(**{**asdict(work), "row_steps": 0}),
+        evaluations[1]: WorkRow(row_steps=work.row_steps),
+    }
 
 
 def unanswered(batches: Iterable[Batch], item_ids: ItemIds, done: set[int]) -> list[Batch]:

@@ -240,6 +240,18 @@ def test_an_item_whose_rotations_are_not_whole_is_not_averaged(run: Run) -> None
     assert run.scores()["macro"][2] == 18
 
 
+def test_answers_that_come_twice_count_once(run: Run) -> None:
+    tables = (
+        "SELECT done, (SELECT count(*) FROM predictions), (SELECT count(*) FROM rotations)"
+        " FROM evaluations"
+    )
+    run.answer(slice(0, 20), rotated=20)
+    before = run.writer.query(tables)
+    run.answer(slice(0, 20), rotated=20)
+    assert run.writer.query(tables) == before
+    assert before[0][:2] == (20, 20) and before[0][2] > 40
+
+
 def test_one_item_is_not_calibrated_with_itself(run: Run) -> None:
     run.answer(slice(0, 1))
     Debiasing(run.writer, "batch").refresh(run.evaluation)
