@@ -2,7 +2,8 @@
 
 ``batch`` needs what is stored anyway; ``cyclic`` asks every item in all rotations of its options,
 ``pride`` a few items, from which it takes the letters' prior. What the formulas are, says
-:mod:`ctv_engine.stats.debias`.
+:mod:`ctv_engine.stats.debias`. Standard errors are those of the items, clustered by picture: what
+a prior that was estimated from few items adds to them is not in them.
 """
 
 from __future__ import annotations
