@@ -108,6 +108,22 @@ _RUN_OPTIONS = (
         " barrier per dataset, to see what that costs.",
     ),
     option(
+        "--debias",
+        env="DEBIAS",
+        default="none",
+        show_default=True,
+        type=click.Choice(["none", "cyclic", "pride", "batch"]),
+        help="Also score the closed task without the preference for letters: cyclic asks every item"
+        " with its options in every rotation, pride a few of them, batch none.",
+    ),
+    option(
+        "--cloze",
+        env="CLOZE",
+        is_flag=True,
+        help="Also score the closed task by the probability of the options' text, for checkpoints"
+        " that can't answer with letters yet.",
+    ),
+    option(
         "--hang",
         "hang_s",
         env="HANG",

@@ -12,6 +12,8 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 Schedule = Literal["queue", "static"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Debias = Literal["none", "cyclic", "pride", "batch"]
+DEBIASES: tuple[Debias, ...] = get_args(Debias)
 
 
 class SettingsError(ValueError):
@@ -29,6 +31,8 @@ class Settings:
 
     ``batch_size`` is the most rows of a forward, ``batch_tokens`` the most prompt tokens, padding
     included. ``pairing`` answers closed and open form of an item together where both are due.
+    ``debias`` adds closed scores without the preference for letters, ``cloze`` those of the
+    options' text.
     ``cache_gb`` bounds the input cache in ``cache_dir``; 0: none.
     ``hang_s`` is the least time that a worker gets for a batch before it counts as stuck,
     ``silence_s`` how long it may send no heartbeat. ``judge`` is the file that names the judge of
@@ -49,6 +53,8 @@ class Settings:
     batch_tokens: int = 8192
     pairing: bool = True
     schedule: Schedule = "queue"
+    debias: Debias = "none"
+    cloze: bool = False
     cache_gb: float = 20.0
     cache_dir: str | None = None
     every: int = 1
@@ -80,6 +86,10 @@ class Settings:
             raise SettingsError(f"dtype {self.dtype!r}; use one of {', '.join(DTYPES)}")
         if self.schedule not in SCHEDULES:
             raise SettingsError(f"schedule {self.schedule!r}; use one of {', '.join(SCHEDULES)}")
+        if self.debias not in DEBIASES:
+            raise SettingsError(f"debias {self.debias!r}; use one of {', '.join(DEBIASES)}")
+        if not isinstance(self.cloze, bool):
+            raise SettingsError(f"cloze is {self.cloze!r}; it must be true or false")
         for name, kind, least in (
             ("batch_size", int, 1),
             ("batch_tokens", int, 1),

@@ -175,6 +175,50 @@ class Forward:
         if positions is None and rows.position is not None:
             steps = torch.arange(ids.shape[1], device=ids.device)
             positions = rows.position + steps
+        logits = self._continue(rows, ids, mask, positions, keep=1)
+        if decodes:
+            self.work.forwards += 1
+            self.work.row_steps += ids.shape[0]
+        else:
+            self._count(mask)
+        return _last(logits)
+
+    @torch.inference_mode()
+    def continuation_logprobs(self, rows: Rows, endings: Sequence[Sequence[int]]) -> list[float]:
+        """Return the log-probability of each row's ending after its first token, in place.
+
+        The first tokens' own are in the prefill's logits. Natural logarithms, summed; over the full
+        vocabulary in float32. Every ending has two tokens at least.
+        """
+        device = rows.mask.device
+        width = max(map(len, endings)) - 1
+        ids = torch.zeros((len(endings), width), dtype=torch.long, device=device)
+        mask = torch.zeros_like(ids)
+        for row, ending in enumerate(endings):
+            ids[row, width - len(ending) + 1 :] = torch.tensor(ending[:-1], device=device)
+            mask[row, width - len(ending) + 1 :] = 1
+        positions = None
+        if rows.position is not None:
+            positions = rows.position + (mask.cumsum(dim=1) - 1).clamp(min=0)
+        output = self._continue(rows, ids, mask, positions, keep=width)
+        self._count(mask)
+        sums: list[float] = []
+        for logits, ending in zip(output, endings, strict=True):
+            chosen = torch.tensor(ending[1:], device=device).unsqueeze(1)
+            logprobs = torch.log_softmax(logits[1 - len(ending) :].float(), dim=-1)
+            sums.append(float(logprobs.gather(1, chosen).double().sum()))
+        return sums
+
+    def _continue(
+        self,
+        rows: Rows,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor | None,
+        *,
+        keep: int,
+    ) -> torch.Tensor:
+        """Put ``ids`` behind the rows, in place; return the logits of the last ``keep``."""
         rows.mask = torch.cat([rows.mask, mask], dim=1)
         output = self.model(
             input_ids=ids,
@@ -182,16 +226,12 @@ class Forward:
             position_ids=positions,
             past_key_values=rows.cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
         )
         rows.cache = output.past_key_values
         rows.position = None if positions is None else positions[..., -1:] + 1
-        if decodes:
-            self.work.forwards += 1
-            self.work.row_steps += ids.shape[0]
-        else:
-            self._count(mask)
-        return _last(output.logits)
+        logits: torch.Tensor = output.logits
+        return logits
 
     def _count(self, mask: torch.Tensor) -> None:
         self.work.forwards += 1

@@ -67,8 +67,8 @@ class InputBuilder:
         self.processor = processor
         self.images = CachedImages(processor.image_processor, cache, work)
         self.uses_cache = True
-        # One batch at a time: stand-ins and the tokenizer's padding are state of the processor.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        """For whoever calls processor or tokenizer: stand-ins and padding are states of theirs."""
 
     @property
     def tokenizer(self) -> Any:
@@ -126,7 +126,7 @@ class InputBuilder:
         bos: str | None = self.tokenizer.bos_token
         rendered_bos = bos is not None and prompts[0].startswith(bos)
         options = {"add_special_tokens": False} if rendered_bos else {}
-        with self._lock:
+        with self.lock:
             if plainly or not self.uses_cache:
                 images = [[open_picture(question.picture)] for question in questions]
                 self.images.work.images_decoded += len(images)

@@ -217,14 +217,15 @@ class TransformersAdapter:
         for start in range(0, len(questions), rows):
             places = range(start, min(start + rows, len(questions)))
             parts: list[list[int]] = [[*places]]
-            if together > 1 and not self._stepwise:
+            if together > 1 and not self.stepwise:
                 closed = [place for place in places if questions[place].options]
                 parts = [closed, [place for place in places if place not in closed]]
             chunks += [self._chunk(questions, part) for part in parts if part]
         return chunks
 
     @property
-    def _stepwise(self) -> bool:
+    def stepwise(self) -> bool:
+        """Whether answers are decoded from a prefill of ours."""
         return self.abilities.stepwise and self.forward.decodes_stepwise
 
     def _chunk(self, questions: Sequence[Question], places: Sequence[int]) -> Chunk:
@@ -269,7 +270,7 @@ class TransformersAdapter:
             if chunk.shared is None:
                 logits = self.forward.last_logits(self.on_device(chunk.prepared)).cpu()
             else:
-                logits = self._prefill(chunk)[0].logits.cpu()
+                logits = self.prefill(chunk)[0].logits.cpu()
         spent = trace.seconds("prefill") - before
         with trace.span("score"):
             return self._score(chunk, logits, range(len(logits)), spent)
@@ -298,8 +299,9 @@ class TransformersAdapter:
         if most not in self._letters:
             tokenizer = self.inputs.tokenizer
             prompt = self.inputs.render(chunk.questions[chunk.prepared.kept[row]].text)
-            place = place_of_answer(tokenizer, chunk.prepared.ids(row), prompt)
-            self._letters[most] = resolve_letters(tokenizer, place, most)
+            with self.inputs.lock:
+                place = place_of_answer(tokenizer, chunk.prepared.ids(row), prompt)
+                self._letters[most] = resolve_letters(tokenizer, place, most)
         return self._letters[most]
 
     # --- open ---------------------------------------------------------------------------------
@@ -312,7 +314,7 @@ class TransformersAdapter:
             answers |= _unanswered(chunk)
             if not chunk.prepared.kept:
                 continue
-            if self._stepwise:
+            if self.stepwise:
                 prefill = partial(self._prefill_open, chunk)
                 groups.append(self._group(chunk, range(len(chunk.prepared.kept)), prefill))
             else:
@@ -320,7 +322,7 @@ class TransformersAdapter:
         answers |= self._decode(groups, chunks, trace)
         return [answers[place] for place in range(len(answers))]
 
-    def _prefill(self, chunk: Chunk) -> list[Part]:
+    def prefill(self, chunk: Chunk) -> list[Part]:
         """Prefill a chunk and keep its state: in one part, or closed and open forms apart."""
         if chunk.shared is not None:
             return prefill_shared(self.forward, self.on_device, chunk.prepared, chunk.shared)
@@ -328,7 +330,7 @@ class TransformersAdapter:
         return [Part(tuple(range(len(logits))), logits, state)]
 
     def _prefill_open(self, chunk: Chunk) -> tuple[torch.Tensor, Rows]:
-        part = self._prefill(chunk)[0]
+        part = self.prefill(chunk)[0]
         return part.logits, part.state
 
     def _group(
@@ -429,11 +431,11 @@ class TransformersAdapter:
             rows = _open_rows(chunk)
             if not rows:
                 on_closed(self._closed(chunk, trace))
-            elif self._stepwise:
+            elif self.stepwise:
                 pair = _Pair(self, chunk, rows, trace, on_closed)
                 groups.append(self._group(chunk, rows, pair.prefill, pair.score))
         answers |= self._decode(groups, chunks, trace)
-        if not self._stepwise:
+        if not self.stepwise:
             for chunk in filter(_open_rows, chunks):
                 answers |= self._generate(chunk, trace)
         return answers
@@ -456,7 +458,7 @@ class _Pair:
 
     def prefill(self) -> tuple[torch.Tensor, Rows]:
         """Prefill all rows; keep the closed ones' logits, go on with the open ones."""
-        parts = self.adapter._prefill(self.chunk)
+        parts = self.adapter.prefill(self.chunk)
         if len(parts) == 2:
             closed, opened = parts
             self._closed = list(closed.rows), closed.logits.cpu()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ctv_engine.models.input_cache import InputCache
 from ctv_engine.runtime.devices import own_uuid
+from ctv_engine.runtime.further import Further, ask_further
 from ctv_engine.runtime.messages import (
     Batch,
     Checkpoint,
@@ -18,6 +19,7 @@ from ctv_engine.runtime.messages import (
     FromWorker,
     ItemResult,
     Lengths,
+    Rotated,
     Task,
     TimedSpan,
     Unit,
@@ -152,6 +154,7 @@ class Worker:
         notes: list[str] = []
         results: tuple[ItemResult, ...] = ()
         lengths: tuple[Lengths, ...] = ()
+        rotations: tuple[Rotated, ...] = ()
         try:
             self._make_resident(unit.checkpoint, trace)
             if unit.task == "measure":
@@ -164,7 +167,11 @@ class Worker:
                     self._adapter.epoch += 1
                 before = self._adapter.work.copy()  # a check's work is not the evaluation's
                 chunks = self._take_prepared(unit, trace)
-                results = self._answer(unit, chunks, trace, send)
+                further = self._further(unit, trace)
+                results = self._answer(unit, chunks, trace, send, further)
+                notes += further.notes
+                if unit.task == "closed":
+                    rotations = further.rotations
         except CheckpointError as error:
             self._ahead.pop(unit.unit_id, None)
             return UnitFailed(unit.unit_id, "checkpoint", str(error))
@@ -182,7 +189,9 @@ class Worker:
             notes.append(cache.fault)
             cache.fault = None
         work = self._adapter.work.copy().since(before)
-        return UnitDone(unit.unit_id, results, timed(trace.spans), tuple(notes), work, lengths)
+        return UnitDone(
+            unit.unit_id, results, timed(trace.spans), tuple(notes), work, lengths, rotations
+        )
 
     def _make_resident(self, checkpoint: Checkpoint, trace: Trace) -> None:
         if self._resident == checkpoint.digest:
@@ -226,20 +235,30 @@ class Worker:
 
     # --- answers ------------------------------------------------------------------------------
 
+    def _further(self, unit: Unit, trace: Trace) -> Further:
+        if unit.task not in ("closed", "pair"):
+            return Further()
+        return ask_further(self._adapter, unit.batch, trace, batch_tokens=self._batch_tokens)
+
     def _answer(
-        self, unit: Unit, chunks: Sequence[Chunk], trace: Trace, send: Send
+        self,
+        unit: Unit,
+        chunks: Sequence[Chunk],
+        trace: Trace,
+        send: Send,
+        further: Further,
     ) -> tuple[ItemResult, ...]:
         batch = unit.batch
         if unit.task == "closed":
             answers = self._adapter.closed(chunks, trace)
             return tuple(
-                closed_result(item, answer)
+                further.added_to(closed_result(item, answer))
                 for item, answer in zip(batch.items, answers, strict=True)
             )
         if unit.task == "open":
             opened = self._adapter.open(chunks, trace)
         else:
-            opened = self._pair(unit, chunks, trace, send)
+            opened = self._pair(unit, chunks, trace, send, further)
         with trace.span("score"):
             return tuple(
                 open_result(item, dataset, answer)
@@ -247,12 +266,20 @@ class Worker:
             )
 
     def _pair(
-        self, unit: Unit, chunks: Sequence[Chunk], trace: Trace, send: Send
+        self,
+        unit: Unit,
+        chunks: Sequence[Chunk],
+        trace: Trace,
+        send: Send,
+        further: Further,
     ) -> list[OpenOutcome]:
         """Answer both forms; the closed results leave as soon as the last of them is there.
 
-        What both forms were prefilled in together is booked to each in proportion to its tokens.
+        What both forms were prefilled in together is booked to each in proportion to its tokens,
+        what was asked further to the closed one.
         """
+        before = list(trace.spans)
+        trace.spans.clear()
         items = unit.batch.items
         closed: dict[int, ClosedOutcome] = {}
         lengths = [
@@ -267,10 +294,13 @@ class Worker:
         def collect(outcomes: dict[int, ClosedOutcome]) -> None:
             closed.update(outcomes)
             if outcomes and len(closed) == len(items):
-                results = tuple(closed_result(items[p // 2], closed[p]) for p in sorted(closed))
+                results = tuple(
+                    further.added_to(closed_result(items[p // 2], closed[p]))
+                    for p in sorted(closed)
+                )
                 ours, rest = divided(trace.spans, share)
                 trace.spans[:] = rest
-                send(ClosedPart(unit.unit_id, results, timed(ours)))
+                send(ClosedPart(unit.unit_id, results, timed(before + ours), further.rotations))
 
         opened = self._adapter.pair(chunks, trace, collect)
         return [opened[2 * place + 1] for place in range(len(items))]

@@ -21,6 +21,8 @@ class Batch:
     Planned once per suite, processor and mode; the same for every checkpoint and any number of
     workers, so that neither scheduling nor the number of devices can move a score. ``datasets`` and
     ``tokens`` (prompt tokens, image tokens included; empty while they are unknown) are per item.
+    ``rotated`` says per item whether its closed form is also asked in every other rotation of its
+    options (empty: none is), ``cloze`` whether its options' texts are scored, too.
     """
 
     batch_id: int
@@ -28,6 +30,8 @@ class Batch:
     datasets: tuple[Dataset, ...]
     suite_directory: Path
     tokens: tuple[int, ...] = ()
+    rotated: tuple[bool, ...] = ()
+    cloze: bool = False
 
     def part(self, rows: slice) -> Batch:
         """Return some of the items, with everything that is theirs."""
@@ -89,6 +93,23 @@ class ItemResult:
     finish_reason: str | None = None
     prefill_s: float | None = None
     decode_s: float | None = None
+    cloze_logprobs: tuple[float, ...] | None = None
+    cloze_correct: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """One item's closed outcome with its options rotated left by ``permutation`` places.
+
+    ``option_logprobs`` are in the order of the letters; without them there is a ``reason``.
+    """
+
+    key: tuple[str, str]
+    permutation: int
+    reason: str | None = None
+    option_logprobs: tuple[float, ...] | None = None
+    prompt_tokens: int | None = None
+    prefill_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +155,15 @@ class ClosedPart:
     unit_id: int
     results: tuple[ItemResult, ...]
     spans: tuple[TimedSpan, ...]
+    rotations: tuple[Rotated, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class UnitDone:
     """A unit's results, in the order of its items. ``notes`` are worth an event each.
 
-    Of a ``pair`` the open ones; of ``measure`` none, but ``lengths``.
+    Of a ``pair`` the open ones; of ``measure`` none, but ``lengths``. ``rotations`` come with the
+    closed results.
     """
 
     unit_id: int
@@ -149,6 +172,7 @@ class UnitDone:
     notes: tuple[str, ...] = ()
     work: Work = field(default_factory=Work)
     lengths: tuple[Lengths, ...] = ()
+    rotations: tuple[Rotated, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from ctv_engine.models.work import Work
 from ctv_engine.runtime.costs import CostModel
@@ -16,22 +16,26 @@ from ctv_engine.runtime.messages import (
     ClosedPart,
     ItemResult,
     Lengths,
+    Rotated,
     Task,
     TimedSpan,
     Unit,
     UnitDone,
 )
 from ctv_engine.runtime.schedule import GivenUp, Scheduler
+from ctv_engine.service.debiasing import Debiasing
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.translate import (
     prediction_rows,
     recorded_seconds,
+    rotation_rows,
     seconds_of,
     span_rows,
     unanswered,
+    work_rows,
 )
 from ctv_engine.settings import Settings
-from ctv_engine.store.rows import EvaluationState, EventLevel, Mode, WorkRow
+from ctv_engine.store.rows import EvaluationState, EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
 
@@ -83,6 +87,7 @@ class Evaluations:
             patience=Patience(settings.hang_s, settings.silence_s),
         )
         self.plans = plans
+        self.debiasing = Debiasing(writer, settings.debias)
         self._writer = writer
         self._settings = settings
         self._tell = tell
@@ -241,16 +246,19 @@ class Evaluations:
         for number in self.scheduler.begun():
             entry = self._entries[number]
             if entry.task != "measure":
-                for evaluation_id in entry.evaluations:
+                for evaluation_id, mode in zip(entry.evaluations, entry.modes, strict=True):
                     self._writer.refresh_scores(evaluation_id)
+                    if mode == "closed":
+                        self.debiasing.refresh(evaluation_id)
 
     # --- results ------------------------------------------------------------------------------
 
     def take_part(self, unit: Unit, worker_id: int, part: ClosedPart) -> None:
         """Persist the closed results of a pair whose open answers are still being written."""
         entry = self._entries[unit.evaluation_id]
-        self._persist(entry, 0, unit, worker_id, part.results, part.spans, None)
-        self._closed_s[unit.unit_id] = seconds_of(part.results)
+        found = part.results, part.spans, None, part.rotations
+        self._persist(entry, 0, unit, worker_id, *found)
+        self._closed_s[unit.unit_id] = seconds_of(part.results, part.rotations)
 
     def take(self, unit: Unit, worker_id: int, done: UnitDone) -> None:
         """Persist a unit's results; :meth:`finish_if_complete` is due next."""
@@ -260,8 +268,9 @@ class Evaluations:
             self._persist(entry, 0, unit, worker_id, (), done.spans, done.work)
             self.scheduler.complete(unit.unit_id)
             return
-        self._persist(entry, -1, unit, worker_id, done.results, done.spans, done.work)
-        seconds = seconds_of(done.results)
+        found = done.results, done.spans, done.work, done.rotations
+        self._persist(entry, -1, unit, worker_id, *found)
+        seconds = seconds_of(done.results, done.rotations)
         for name, spent in self._closed_s.pop(unit.unit_id, {}).items():
             seconds[name] = seconds.get(name, 0.0) + spent
         self.scheduler.complete(unit.unit_id, seconds)
@@ -288,18 +297,23 @@ class Evaluations:
         results: Sequence[ItemResult],
         spans: Sequence[TimedSpan],
         work: Work | None,
+        rotations: Sequence[Rotated] = (),
     ) -> None:
         evaluation_id = entry.evaluations[place]
+        item_ids = self.plans.asked[entry.modes[place]].item_ids
         rows = prediction_rows(
             results,
-            self.plans.asked[entry.modes[place]].item_ids,
+            item_ids,
             evaluation_id=evaluation_id,
             batch_id=unit.batch.batch_id,
             worker_id=worker_id,
             attempt=unit.attempt,
         )
         self._writer.add_results(
-            rows, span_rows(unit, evaluation_id, worker_id, spans), _billed(entry, work)
+            rows,
+            span_rows(unit, evaluation_id, worker_id, spans),
+            work_rows(entry.task, entry.evaluations, work),
+            rotation_rows(rotations, item_ids, evaluation_id),
         )
 
     # --- ends ---------------------------------------------------------------------------------
@@ -345,6 +359,8 @@ class Evaluations:
                 evaluation_id,
             )[0][0]
             reason = f"{failed} of {planned} items have no answer: {why}"
+        if evaluation_id == entry.evaluations[0] and entry.modes[0] == "closed":
+            self.debiasing.refresh(evaluation_id)
         self._writer.finish_evaluation(evaluation_id, "done" if done else "failed", reason)
         self._on_end(evaluation_id, entry.checkpoint)
 
@@ -386,6 +402,8 @@ class Evaluations:
     def _drop(self, entry: Entry) -> None:
         self.scheduler.drop(entry.number)
         self._entries.pop(entry.number, None)
+        for number in entry.evaluations:
+            self.debiasing.forget(number)
 
     def _unfinished(self, checkpoint: Checkpoint) -> list[tuple[int, Mode]]:
         return [
@@ -424,15 +442,3 @@ def _architecture(checkpoint: Checkpoint) -> str:
     except OSError:
         return ""
     return hashlib.sha256(config).hexdigest()
-
-
-def _billed(entry: Entry, work: Work | None) -> Mapping[int, WorkRow]:
-    """Book a pair's prefill to its closed task and its decode to its open one."""
-    if work is None:
-        return {}
-    if entry.task != "pair":
-        return {entry.evaluations[0]: WorkRow(**asdict(work))}
-    return {
-        entry.evaluations[0]: WorkRow(**{**asdict(work), "row_steps": 0}),
-        entry.evaluations[1]: WorkRow(row_steps=work.row_steps),
-    }

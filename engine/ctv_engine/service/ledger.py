@@ -12,6 +12,7 @@ from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
 from ctv_engine.service.alerting import Alerting, Notifier
+from ctv_engine.service.debiasing import other_method_before
 from ctv_engine.service.evaluations import Evaluations
 from ctv_engine.service.judge import Judge, judged_by, mixed
 from ctv_engine.service.judging import Judging
@@ -69,11 +70,15 @@ class Ledger:
             judge.model if judge else None,
             versions_when_judged(writer, str(watched), suite.digest, gold.digest if gold else None),
         )
+        gold_digest = gold.digest if gold else None
+        warning = other_method_before(
+            writer, settings.debias, str(watched), suite.digest, gold_digest
+        )
         self.run_id = writer.open_run(
             name=self._name,
             checkpoint_dir=str(watched),
             suite_digest=suite.digest,
-            gold_digest=gold.digest if gold else None,
+            gold_digest=gold_digest,
             config_json=settings.to_json(),
             versions_json=versions_json(judges),
             host=host,
@@ -99,6 +104,8 @@ class Ledger:
         self._tracking = Tracking(writer, self.run_id, settings.window)
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
+        if warning is not None:
+            self.event("warning", "debias", warning)
 
     # --- taking up an earlier engine's work ---------------------------------------------------
 
@@ -108,6 +115,7 @@ class Ledger:
         A failed checkpoint whose directory is still there is looked at again.
         """
         self.writer.end_stale_workers(self.run_id)
+        self.evaluations.debiasing.catch_up(self.run_id)
         settled: dict[Path, float] = {}
         pinned: set[str] = set()
         steps: list[int] = []

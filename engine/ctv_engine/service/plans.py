@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ctv_engine.runtime.messages import Batch, Lengths, Task
 from ctv_engine.runtime.plan import plan
+from ctv_engine.service.debiasing import rotated_items
 from ctv_engine.service.translate import ItemIds, dataset_rows, item_rows
 from ctv_engine.settings import Settings
 from ctv_engine.store.rows import LengthRow, Mode
@@ -61,7 +62,7 @@ class Plans:
         if key not in self._batches:
             known = self._known(suite, processor)
             forms: tuple[Task, ...] = ("closed", "open") if task == "pair" else (task,)
-            self._batches[key] = plan(
+            batches = plan(
                 suite,
                 task,
                 {
@@ -75,7 +76,20 @@ class Plans:
                 max_rows=self._settings.batch_size,
                 by_dataset=self._settings.schedule == "static",
             )
+            self._batches[key] = batches if task == "open" else self._further(suite, batches)
         return self._batches[key]
+
+    def _further(self, suite: Suite, batches: Sequence[Batch]) -> tuple[Batch, ...]:
+        """Note in batches with closed forms what these are asked further."""
+        rotated = rotated_items(suite.items, self._settings.debias)
+        return tuple(
+            replace(
+                batch,
+                rotated=tuple((item.dataset, item.key) in rotated for item in batch.items),
+                cloze=self._settings.cloze,
+            )
+            for batch in batches
+        )
 
     def probe(self, suite: Suite, task: Task, processor: str) -> Batch:
         """Return the shortest, a middling and the longest item: padding can't hide among them.

@@ -7,13 +7,23 @@ import platform
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 
+from ctv_engine.models.work import Work
 from ctv_engine.runtime.costs import Name
-from ctv_engine.runtime.messages import Batch, ItemResult, Task, TimedSpan, Unit
+from ctv_engine.runtime.messages import Batch, ItemResult, Rotated, Task, TimedSpan, Unit
 from ctv_engine.store.judged import WAITS
 from ctv_engine.store.recorded import finished_evaluations
-from ctv_engine.store.rows import MODES, DatasetRow, ItemRow, PredictionRow, SpanRow
+from ctv_engine.store.rows import (
+    MODES,
+    DatasetRow,
+    ItemRow,
+    PredictionRow,
+    RotationRow,
+    SpanRow,
+    WorkRow,
+)
 from ctv_engine.suite import Suite, question_hash
 
 PACKAGES = (
@@ -104,8 +114,32 @@ def prediction_rows(
             finish_reason=result.finish_reason,
             prefill_s=result.prefill_s,
             decode_s=result.decode_s,
+            cloze_logprobs_json=(
+                None if result.cloze_logprobs is None else json.dumps(result.cloze_logprobs)
+            ),
+            cloze_correct=None if result.cloze_correct is None else int(result.cloze_correct),
         )
         for result in results
+    ]
+
+
+def rotation_rows(
+    rotations: Iterable[Rotated], item_ids: ItemIds, evaluation_id: int
+) -> list[RotationRow]:
+    """Return the rows of one batch's rotations."""
+    return [
+        RotationRow(
+            evaluation_id=evaluation_id,
+            item_id=item_ids[one.key],
+            permutation=one.permutation,
+            option_logprobs_json=(
+                None if one.option_logprobs is None else json.dumps(one.option_logprobs)
+            ),
+            prompt_tokens=one.prompt_tokens,
+            prefill_s=one.prefill_s,
+            reason=one.reason,
+        )
+        for one in rotations
     ]
 
 
@@ -126,6 +160,18 @@ def span_rows(
     ]
 
 
+def work_rows(task: Task, evaluations: Sequence[int], work: Work | None) -> dict[int, WorkRow]:
+    """Return counts by evaluation: a pair's prefill is its closed task's, its decode its open's."""
+    if work is None:
+        return {}
+    if task != "pair":
+        return {evaluations[0]: WorkRow(**asdict(work))}
+    return {
+        evaluations[0]: WorkRow(**{**asdict(work), "row_steps": 0}),
+        evaluations[1]: WorkRow(row_steps=work.row_steps),
+    }
+
+
 def unanswered(batches: Iterable[Batch], item_ids: ItemIds, done: set[int]) -> list[Batch]:
     """Return the batches that have an item without a row.
 
@@ -138,13 +184,19 @@ def unanswered(batches: Iterable[Batch], item_ids: ItemIds, done: set[int]) -> l
     ]
 
 
-def seconds_of(results: Iterable[ItemResult]) -> dict[Name, float]:
-    """Return the device seconds of every item that has an answer."""
-    return {
+def seconds_of(
+    results: Iterable[ItemResult], rotations: Iterable[Rotated] = ()
+) -> dict[Name, float]:
+    """Return the device seconds of every item that has an answer, with those of its rotations."""
+    seconds = {
         result.key: (result.prefill_s or 0.0) + (result.decode_s or 0.0)
         for result in results
         if result.reason is None
     }
+    for one in rotations:
+        if one.key in seconds:
+            seconds[one.key] += one.prefill_s or 0.0
+    return seconds
 
 
 def recorded_seconds(connection: sqlite3.Connection) -> dict[tuple[Task, Name], float]:

@@ -93,15 +93,15 @@ def batch_calibrated(items: Sequence[Sequence[float]]) -> list[Floats]:
     Raises:
         ValueError: an item without options, or a value that is not finite.
     """
-    own = [normalised(logprobs) for logprobs in items]
     alike: dict[int, list[int]] = defaultdict(list)
-    for number, logprobs in enumerate(own):
+    for number, logprobs in enumerate(items):
         alike[len(logprobs)].append(number)
+    found: dict[int, Floats] = {}
     for numbers in alike.values():
-        prior = np.log(np.mean([np.exp(own[number]) for number in numbers], axis=0))
-        for number in numbers:
-            own[number] = normalised(own[number] - prior)
-    return own
+        own = normalised(np.asarray([items[number] for number in numbers], dtype=np.float64))
+        calibrated = normalised(own - np.log(np.exp(own).mean(axis=0)))
+        found |= dict(zip(numbers, calibrated, strict=True))
+    return [found[number] for number in range(len(items))]
 
 
 def _square(rotations: Sequence[Sequence[float]]) -> Floats:

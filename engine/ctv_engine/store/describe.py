@@ -125,8 +125,8 @@ def _commented(sql: str) -> tuple[str, dict[str, _Said]]:
     words: list[str] = []
     for token in _TOKEN.findall(sql):
         if token.startswith(("--", "/*")):
-            text = token.removeprefix("--").removeprefix("/*").removesuffix("*/").strip()
-            (comments if depth else meaning).append(text)
+            text = token.removeprefix("--").removeprefix("/*").removesuffix("*/")
+            (comments if depth else meaning).append(" ".join(text.split()))
         elif token.isspace():
             fresh_line |= "\n" in token and not words
         elif token == "(" and depth == 0:

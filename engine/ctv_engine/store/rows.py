@@ -8,7 +8,7 @@ from typing import Any, Literal
 APPLICATION_ID = 0x43545631
 """``PRAGMA application_id`` of our files ("CTV1")."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """``PRAGMA user_version``; a reader refuses a file with a higher one."""
 
 MACRO = "macro"
@@ -67,7 +67,8 @@ class ItemRow:
 class PredictionRow:
     """What one checkpoint answered to one item. Seconds are the item's share of its batch.
 
-    Log-probabilities are natural; ``option_logprobs_json`` is in the order of the item's options.
+    Log-probabilities are natural; ``option_logprobs_json`` is in the order of the item's options,
+    ``cloze_logprobs_json`` likewise.
     ``attempt`` counts from 1. Every value that does not exist is None, with ``reason`` beside it.
     """
 
@@ -91,6 +92,25 @@ class PredictionRow:
     finish_reason: str | None = None
     prefill_s: float | None = None
     decode_s: float | None = None
+    cloze_logprobs_json: str | None = None
+    cloze_correct: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RotationRow:
+    """What one checkpoint answered to one item whose options were rotated left.
+
+    ``permutation`` says by how many places, from 1; ``option_logprobs_json`` is in the order of the
+    letters. Without it there is a ``reason``.
+    """
+
+    evaluation_id: int
+    item_id: int
+    permutation: int
+    option_logprobs_json: str | None = None
+    prompt_tokens: int | None = None
+    prefill_s: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

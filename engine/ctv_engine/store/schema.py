@@ -14,6 +14,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from ctv_engine.store.further_tables import FURTHER
 from ctv_engine.store.machine_tables import DEVICES, NODES, SAID, WORK
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
 from ctv_engine.store.tables import ANSWERED, ASKED
@@ -37,6 +38,13 @@ def tables_and_views(db: Database) -> None:
 def nodes(db: Database) -> None:
     """Add the machines of a cluster: version 5."""
     for statement in _statements(NODES):
+        db.execute(statement)
+
+
+@migrations()
+def rotations_and_cloze(db: Database) -> None:
+    """Add closed answers in other orders of the options, and by their text: version 6."""
+    for statement in _statements(FURTHER):
         db.execute(statement)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from ctv_engine.store.rows import MACRO
 
 Score = tuple[str, str, float, float | None, int]
 """(dataset, metric, value, standard error, n)."""
+
+_CLOSED = {"correct": "accuracy", "gold_prob": "gold_prob", "cloze_correct": "cloze"}
+"""Columns of closed predictions and the metrics that are their means."""
 
 
 def scores_of(connection: sqlite3.Connection, evaluation_id: int) -> list[Score]:
@@ -31,7 +34,7 @@ def scores_of(connection: sqlite3.Connection, evaluation_id: int) -> list[Score]
             "SELECT name, open_metric FROM datasets WHERE suite_digest = ?", (digest,)
         ).fetchall()
     )
-    columns = ("correct", "gold_prob") if mode == "closed" else ("score",)
+    columns = tuple(_CLOSED) if mode == "closed" else ("score",)
     sums = ", ".join(f"count({c}) AS {c}_n, sum({c}) AS {c}_sum" for c in columns)
     moments = ", ".join(
         f"sum({c}_n), sum({c}_sum), sum({c}_n > 0), sum({c}_n * {c}_n),"
@@ -52,11 +55,10 @@ def scores_of(connection: sqlite3.Connection, evaluation_id: int) -> list[Score]
                 continue
             mean = total / n
             error = clustered_error(n, mean, *by_image)
-            metric = "accuracy" if column == "correct" else column
-            rows.append((dataset, metric, mean, error, n))
+            rows.append((dataset, _CLOSED.get(column, column), mean, error, n))
             if column == "score":
                 rows.append((dataset, names[dataset], mean, error, n))
-    return rows + _macro(rows, set(names), "score" if mode != "closed" else None)
+    return rows + macro_of(rows, set(names), "score" if mode != "closed" else None)
 
 
 def clustered_error(
@@ -75,11 +77,8 @@ def clustered_error(
     return math.sqrt(max(0.0, square) * images / (images - 1)) / n
 
 
-def _macro(
-    rows: Sequence[Score],
-    datasets: set[str],
-    only: str | None,
-) -> list[Score]:
+def macro_of(rows: Sequence[Score], datasets: Set[str], only: str | None = None) -> list[Score]:
+    """Return the mean over ``datasets`` of every metric (of one) that all of them have."""
     by_metric: dict[str, list[tuple[float, float | None, int]]] = defaultdict(list)
     for _, metric, value, error, n in rows:
         if only is None or metric == only:

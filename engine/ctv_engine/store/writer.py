@@ -29,6 +29,7 @@ from ctv_engine.store.rows import (
     LengthRow,
     Mode,
     PredictionRow,
+    RotationRow,
     SampleRow,
     SpanRow,
     WorkerState,
@@ -36,7 +37,7 @@ from ctv_engine.store.rows import (
     values_of,
 )
 from ctv_engine.store.schema import MIGRATION_SET, MIGRATIONS_TABLE, migrate
-from ctv_engine.store.scores import scores_of
+from ctv_engine.store.scores import Score, scores_of
 
 BUSY_TIMEOUT_S = 30.0
 RAW_SAMPLES_KEPT_S = 3600.0
@@ -56,6 +57,7 @@ _INSERT_PREDICTION = (
     _insert("predictions", PredictionRow, "created_at")
     + " ON CONFLICT (evaluation_id, item_id, permutation) DO NOTHING"
 )
+_INSERT_ROTATION = _insert("rotations", RotationRow) + " ON CONFLICT DO NOTHING"
 _INSERT_SPAN = _insert("spans", SpanRow)
 _INSERT_SAMPLE = _insert("gpu_samples", SampleRow)
 _INSERT_GPU = _insert("gpus", GpuRow).replace("INSERT", "INSERT OR REPLACE", 1)
@@ -287,6 +289,7 @@ class Writer:
         predictions: Sequence[PredictionRow],
         spans: Sequence[SpanRow],
         work: Mapping[int, WorkRow] | None = None,
+        rotations: Sequence[RotationRow] = (),
     ) -> None:
         """Persist one batch: predictions (the first result of an item stays), spans, and work.
 
@@ -304,6 +307,7 @@ class Writer:
                     f"UPDATE evaluations SET {counter} = {counter} + ? WHERE id = ?",
                     (new, evaluation_id),
                 )
+            connection.executemany(_INSERT_ROTATION, [values_of(row) for row in rotations])
             connection.executemany(_INSERT_SPAN, [values_of(span) for span in spans])
             connection.executemany(
                 _ADD_WORK, [(*values_of(row), number) for number, row in (work or {}).items()]
@@ -349,7 +353,10 @@ class Writer:
 
     def refresh_scores(self, evaluation_id: int) -> None:
         """Aggregate the predictions so far into ``scores``; see :func:`scores_of`."""
-        rows = scores_of(self.connection, evaluation_id)
+        self.add_scores(evaluation_id, scores_of(self.connection, evaluation_id))
+
+    def add_scores(self, evaluation_id: int, rows: Sequence[Score]) -> None:
+        """Store scores; one over as many items as before stays as it is."""
         with self.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO scores (evaluation_id, dataset, metric, value, stderr, n)"

@@ -18,6 +18,7 @@ from ctv_engine.suite.questions import (
     CLOSED_INSTRUCTION,
     LETTERS,
     closed_text,
+    cloze_text,
     open_text,
     question_hash,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "SuiteError",
     "SuiteKind",
     "closed_text",
+    "cloze_text",
     "metric_defaults",
     "open_text",
     "question_hash",

@@ -44,6 +44,11 @@ def open_text(item: Item, dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
+def cloze_text(item: Item, dataset: Dataset) -> str:
+    """Return the question and the dataset's open instruction, without any list of options."""
+    return "\n".join(filter(None, (item.question, dataset.open_instruction)))
+
+
 def question_hash() -> str:
     """Return a short hash of the wording that is not part of a suite, stored with every run."""
     probe = Item("d", "k", "q", "", "", ("x", "y"), 0, ("x",), Meta(choices=("x", "y")))

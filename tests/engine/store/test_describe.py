@@ -56,6 +56,13 @@ def test_everything_is_described(new: sqlite3.Connection) -> None:
     assert list(gaps(relations(new))) == []
 
 
+def test_what_is_said_of_a_column_is_one_line(new: sqlite3.Connection) -> None:
+    """Also behind the columns of a later migration; a table in Markdown has no others."""
+    for relation in relations(new):
+        for one in relation.columns:
+            assert "\n" not in one.meaning + one.unit + one.null, f"{relation.name}.{one.name}"
+
+
 def test_the_page_is_up_to_date(new: sqlite3.Connection) -> None:
     assert page(new) == (DOCS / "schema.md").read_text(encoding="utf-8"), "run `make docs`"
 

@@ -125,7 +125,8 @@ def test_a_file_from_before_the_release_is_taken_as_it_is(old: Path, tmp_path: P
     before = content(old)
     assert schema_of(old) == schema_of(tmp_path / "new.db")
     after = content(old)
-    assert {name: after[name] for name in before} == before
+    for name, rows in before.items():  # later migrations add columns behind them
+        assert [row[: len(rows[0])] for row in after[name]] == rows, name
 
 
 @pytest.mark.parametrize("version", range(1, FIRST_VERSION))
