@@ -14,6 +14,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from ctv_engine.store.evidence_tables import EVIDENCE
 from ctv_engine.store.machine_tables import DEVICES, NODES, SAID, WORK
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
 from ctv_engine.store.tables import ANSWERED, ASKED
@@ -37,6 +38,13 @@ def tables_and_views(db: Database) -> None:
 def nodes(db: Database) -> None:
     """Add the machines of a cluster: version 5."""
     for statement in _statements(NODES):
+        db.execute(statement)
+
+
+@migrations()
+def evidence(db: Database) -> None:
+    """Add what scores say beyond correlations: version 6."""
+    for statement in _statements(EVIDENCE):
         db.execute(statement)
 
 
