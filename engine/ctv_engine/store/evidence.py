@@ -9,9 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from ctv_engine.store.rows import EvidenceRow, Mode, RankRow, values_of
-from ctv_engine.store.writer import Writer
+
+if TYPE_CHECKING:
+    from ctv_engine.store.writer import Writer  # not for readers: it loads the migrations
 
 
 def _names(row: type) -> str:
