@@ -82,10 +82,10 @@ class Tracks:
 def tracks_of(
     evidence: tuple[EvidenceRow, ...], ranks: dict[tuple[str, Mode], float | None]
 ) -> tuple[Track, ...]:
-    """Return a track for every scope and mode that has a row."""
+    """Return a track for every scope and mode that has a row or a rank."""
     rows = {(row.scope, row.mode, row.measure): row for row in evidence}
     tracks = []
-    for scope, mode in dict.fromkeys((row.scope, row.mode) for row in evidence):
+    for scope, mode in dict.fromkeys([*((row.scope, row.mode) for row in evidence), *ranks]):
         pairs = rows.get((scope, mode, "decision_accuracy"))
         noise = rows.get((scope, mode, "step_noise"))
         rise = rows.get((scope, mode, "monotonicity"))

@@ -23,22 +23,22 @@ class TrackingThread:
     """Looks at a run's scores in a thread of its own, with a read-only connection of its own.
 
     The newest request wins: all that is asked for while one look is computed is answered by the
-    next one. What was found is kept until it could be written.
+    next one. The thread ends when nothing more is asked for. What was found is kept until it could
+    be written.
     """
 
     def __init__(self, writer: Writer, run_id: int, window: int, tell: Tell) -> None:
-        """Start the thread; ``tell`` stores an event."""
+        """Start nothing yet; ``tell`` stores an event."""
         self._writer, self._run_id, self._window, self._tell = writer, run_id, window, tell
+        self._path = writer.path
+        self._tracking = Tracking(run_id, window)
+        self._lock = threading.Lock()
         self._asked = self._answered = 0
-        self._wishes: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._found: queue.SimpleQueue[tuple[int, Found | str]] = queue.SimpleQueue()
         self._held: deque[tuple[int, Found | str]] = deque()
         self._afterwards: deque[tuple[int, Callable[[], object]]] = deque()
         self._told: set[str] = set()
-        self._thread = threading.Thread(
-            target=self._work, args=(writer.path,), name="tracking", daemon=True
-        )
-        self._thread.start()
 
     @property
     def busy(self) -> bool:
@@ -50,10 +50,13 @@ class TrackingThread:
 
         Called by the loop, after what is to be looked at is committed.
         """
-        self._asked += 1
+        with self._lock:
+            self._asked += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+                self._thread.start()
         if afterwards is not None:
             self._afterwards.append((self._asked, afterwards))
-        self._wishes.put(self._asked)
 
     def step(self) -> None:
         """Write what has been found since the last call.
@@ -78,8 +81,9 @@ class TrackingThread:
 
     def close(self) -> None:
         """Wait for the last computation, and write it."""
-        self._wishes.put(None)
-        self._thread.join()
+        thread = self._thread
+        if thread is not None:
+            thread.join()
         try:
             self.step()
         except sqlite3.OperationalError as error:
@@ -88,26 +92,21 @@ class TrackingThread:
 
     # --- in the thread ------------------------------------------------------------------------
 
-    def _work(self, path: Path) -> None:
-        tracking = Tracking(self._run_id, self._window)
-        ends = False
-        while not ends:
-            number = None
-            wish = self._wishes.get()
-            while True:
-                number, ends = (number, True) if wish is None else (wish, ends)
-                if self._wishes.empty():
-                    break
-                wish = self._wishes.get()
-            if number is None:
-                continue
+    def _work(self) -> None:
+        looked = 0
+        while True:
+            with self._lock:
+                if looked == self._asked:
+                    self._thread = None
+                    return
+                looked = self._asked
             try:
-                self._found.put((number, _look(tracking, path)))
+                self._found.put((looked, _look(self._tracking, self._path)))
             except Exception as error:
                 # What it had computed before it failed was never handed over.
-                tracking = Tracking(self._run_id, self._window)
+                self._tracking = Tracking(self._run_id, self._window)
                 text = f"correlations and ranking are behind: {type(error).__name__}: {error}"
-                self._found.put((number, text))
+                self._found.put((looked, text))
 
 
 def _look(tracking: Tracking, path: Path) -> Found:

@@ -28,8 +28,10 @@ def test_a_track_is_made_of_the_rows_of_its_scope() -> None:
 
 
 def test_an_undefined_decision_accuracy_is_none_and_not_zero() -> None:
-    (track,) = tracks_of((replace(PAIRS, value=None, pairs=0, reason="gold tells none apart"),), {})
+    row = replace(PAIRS, value=None, pairs=0, reason="gold tells none apart")
+    track, pooled = tracks_of((row,), {("pooled", "closed"): 0.7})
     assert (track.decision_accuracy, track.pairs, track.n) == (None, 0, 8)
+    assert (pooled.scope, pooled.spearman, pooled.noise) == ("pooled", 0.7, None)
 
 
 def poll(tail: Tail) -> Snapshot:
