@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from ctv_engine.stats.agreement import Regret
-    from ctv_engine.stats.choice import Ranked
-    from ctv_engine.store.rows import Mode
+    from ctv_engine.store.rows import Mode, RankRow
 
 
 @click.command("best")
@@ -45,7 +44,8 @@ def command(db: str, mode: Mode, smooth: int, top: int, as_json: bool) -> None:
 
     Intervals are 95 %, from a bootstrap over pictures, the same draws for all checkpoints. The set
     that can't be told apart from the best holds the truly best one with 95 % probability; where it
-    is large, more items are needed to decide. With gold, what the choice costs is printed, too.
+    is large, more items are needed to decide. Dashboard and report show the same. With gold, what
+    the choice costs is printed, too.
     """
     from ctv_engine.store.reader import open_read_only
     from ctv_tui.cli.dashboard import check
@@ -75,8 +75,8 @@ class _Choice:
     smooth: int
     items: int
     left_out: int
-    raw: list[Ranked]
-    smoothed: list[Ranked]
+    raw: list[RankRow]
+    smoothed: list[RankRow]
     gold: dict[int, float]
     regrets: dict[str, Regret]
 
@@ -88,8 +88,8 @@ class _Choice:
             "smooth": self.smooth,
             "items": self.items,
             "items_left_out": self.left_out,
-            "ranking": [asdict(one) for one in self.raw],
-            "ranking_smoothed": [asdict(one) for one in self.smoothed],
+            "ranking": [_ranked(one) for one in self.raw],
+            "ranking_smoothed": [_ranked(one) for one in self.smoothed],
             "may_be_best": _steps(self.raw),
             "may_be_best_smoothed": _steps(self.smoothed),
             "gold": {str(step): value for step, value in sorted(self.gold.items())},
@@ -111,14 +111,13 @@ class _Choice:
             mark = "≈" if one.may_be_best else " "
             if self.gold:
                 gold = f"  {self.gold[one.step]:>6.3f}" if one.step in self.gold else "       –"
-            both = _interval(one), _interval(smoothed[one.step])
+            both = _interval(one), _interval(smoothed.get(one.step))
             lines.append(_row(mark, str(one.step), *both, gold))
         if len(shown) < len(self.raw):
             lines.append(f"  … {len(self.raw) - len(shown)} more: --top 0")
-        lines += [
-            f"by {self.mode}: {_verdict(self.raw)}",
-            f"by its mean over {self.smooth}: {_verdict(self.smoothed)}",
-        ]
+        lines.append(f"by {self.mode}: {_verdict(self.raw)}")
+        if self.smoothed:
+            lines.append(f"by its mean over {self.smooth}: {_verdict(self.smoothed)}")
         for name, lost in self.regrets.items():
             cost = f"{lost.regret:.3f} of gold" if lost.regret else "nothing"
             lines.append(
@@ -135,19 +134,15 @@ def _row(mark: str, step: str, score: str, smoothed: str, gold: str) -> str:
 
 def _rank(connection: sqlite3.Connection, mode: Mode, smooth: int) -> _Choice | None:
     from ctv_engine.stats.agreement import regret
-    from ctv_engine.stats.choice import rank_checkpoints
-    from ctv_engine.store.answers import item_scores, newest_run
+    from ctv_engine.stats.ranking import ranking
+    from ctv_engine.store.answers import newest_run
 
     run_id = newest_run(connection)
     if run_id is None:
         return None
-    known = item_scores(connection, run_id, mode)
-    if not known.steps or not known.datasets:
+    raw, smoothed = (ranking(connection, run_id, mode, window) for window in (1, smooth))
+    if not raw:
         return None
-    raw, smoothed = (
-        rank_checkpoints(known.steps, known.scores, known.images, known.datasets, window=window)
-        for window in (1, smooth)
-    )
     gold = dict(
         connection.execute(
             "SELECT step, value FROM trajectory WHERE run_id = ? AND mode = 'gold'"
@@ -156,14 +151,16 @@ def _rank(connection: sqlite3.Connection, mode: Mode, smooth: int) -> _Choice | 
             (run_id,),
         ).fetchall()
     )
-    chosen = {mode: raw[0].step, f"its mean over {smooth}": smoothed[0].step}
+    chosen: dict[str, int] = {mode: raw[0].step}
+    if smoothed:
+        chosen[f"its mean over {smooth}"] = smoothed[0].step
     name = connection.execute("SELECT name FROM runs WHERE id = ?", (run_id,)).fetchone()[0]
     return _Choice(
         run=name,
         mode=mode,
         smooth=smooth,
-        items=len(known.datasets),
-        left_out=known.left_out,
+        items=raw[0].n,
+        left_out=raw[0].left_out,
         raw=raw,
         smoothed=smoothed,
         gold=gold,
@@ -171,16 +168,32 @@ def _rank(connection: sqlite3.Connection, mode: Mode, smooth: int) -> _Choice | 
     )
 
 
-def _interval(one: Ranked) -> str:
-    return f"{one.score:.3f} [{one.low:.3f}, {one.high:.3f}]"
+def _ranked(one: RankRow) -> dict[str, Any]:
+    return {
+        "step": one.step,
+        "rank": one.rank,
+        "score": one.value,
+        "low": one.low,
+        "high": one.high,
+        "may_be_best": None if one.may_be_best is None else bool(one.may_be_best),
+        "reason": one.reason,
+    }
 
 
-def _steps(ranked: list[Ranked]) -> list[int]:
+def _interval(one: RankRow | None) -> str:
+    if one is None:
+        return "–"
+    return f"{one.value:.3f}" + ("" if one.low is None else f" [{one.low:.3f}, {one.high:.3f}]")
+
+
+def _steps(ranked: list[RankRow]) -> list[int]:
     return sorted(one.step for one in ranked if one.may_be_best)
 
 
-def _verdict(ranked: list[Ranked]) -> str:
+def _verdict(ranked: list[RankRow]) -> str:
     best, tied = ranked[0].step, _steps(ranked)
+    if not tied:
+        return f"{best} leads; {ranked[0].reason}"
     if len(tied) == 1:
         return f"{best} is best"
     others = ", ".join(str(step) for step in tied if step != best)

@@ -61,9 +61,9 @@ def command(file: str, db: str, name: str | None, scale: float) -> None:
 
 
 def _write(path: Path, series: object) -> list[str]:
-    from ctv_engine.service.tracking import Tracking, words_of
+    from ctv_engine.service.tracking import track, words_of
     from ctv_engine.store.answers import newest_run
-    from ctv_engine.store.imported import GoldSeries
+    from ctv_engine.store.imported import GoldSeries, write_series
     from ctv_engine.store.lock import EngineLock
     from ctv_engine.store.writer import Writer
     from ctv_tui.cli.engine_process import CommandError
@@ -78,7 +78,8 @@ def _write(path: Path, series: object) -> list[str]:
                 raise CommandError(f"{path} holds no run yet", EXIT_FAILED)
             ((config,),) = writer.query("SELECT config_json FROM runs WHERE id = ?", run_id)
             window = json.loads(config).get("window", 8)
-            done = Tracking(writer, run_id, window).take(series)
+            done = write_series(writer, run_id, series)
+            track(writer, run_id, window)
             if not done.known:
                 steps = ", ".join(str(step) for step in done.unknown[:5])
                 raise CommandError(

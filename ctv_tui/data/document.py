@@ -37,6 +37,8 @@ def as_json(snapshot: Snapshot, *, now: float | None = None) -> dict[str, Any]:
       ``n``, ``complete``.
     - ``correlations``: ``whole`` (one per proxy and scope) and ``rolling`` (macro mean), each with
       ``proxy``, ``scope``, ``window``, ``step``, ``r``, ``low``, ``high``, ``n``, ``reason``.
+    - ``evidence`` and ``ranking``: the engine's rows of these tables, the latter by the scores
+      themselves (docs/schema.md has their columns).
     - ``latency``: ``step``, ``saving``, ``capped``, ``datasets`` (``dataset``, ``mode``, ``n``,
       ``prefill_s``, ``decode_s``, ``output_tokens``), ``lengths`` (``low``, ``high``, ``count``);
       or null.
@@ -73,6 +75,8 @@ def as_json(snapshot: Snapshot, *, now: float | None = None) -> dict[str, Any]:
             "whole": [asdict(c) for c in snapshot.whole],
             "rolling": [{**asdict(c), "scope": MACRO} for c in snapshot.rolling],
         },
+        "evidence": [asdict(row) for row in snapshot.evidence],
+        "ranking": [asdict(row) for row in snapshot.ranking],
         "latency": report
         and {
             "step": report.step,

@@ -88,7 +88,10 @@ class Scores:
 
 
 class Tracking:
-    """Pearson's r of both proxies with gold: rolling and over the whole run, per scope."""
+    """Pearson's r of both proxies with gold: rolling and over the whole run, per scope.
+
+    ``ranks`` are Spearman's r over the whole run, by scope and proxy.
+    """
 
     def __init__(self, run_id: int) -> None:
         self._run_id = run_id
@@ -99,19 +102,26 @@ class Tracking:
         self.rolling: tuple[Correlation, ...] = ()
         self.rolling_scopes: tuple[tuple[Correlation, ...], ...] = ()
         self.whole: tuple[Correlation, ...] = ()
+        self._ranked_at: dict[tuple[str, Mode], int] = {}
+        self.ranks: dict[tuple[str, Mode], float | None] = {}
 
     def read(self, connection: sqlite3.Connection) -> bool:
         """Fold in new rows; return whether more are left to read."""
         rows = connection.execute(
-            "SELECT id, proxy, scope, window, step, r, low, high, n, reason FROM correlations"
-            " WHERE id > ? AND run_id = ? AND method = 'pearson' ORDER BY id LIMIT ?",
+            "SELECT id, method, proxy, scope, window, step, r, low, high, n, reason"
+            " FROM correlations WHERE id > ? AND run_id = ? AND (method = 'pearson'"
+            " OR method = 'spearman' AND window = 0) ORDER BY id LIMIT ?",
             (self._cursor, self._run_id, ROWS_PER_TICK),
         ).fetchall()
         changed: set[str] = set()
         for row in rows:
             self._cursor = row["id"]
-            new = Correlation(*tuple(row)[1:])
-            if new.window == 0:
+            new = Correlation(*tuple(row)[2:])
+            if row["method"] == "spearman":
+                if self._ranked_at.get((new.scope, new.proxy), new.step) <= new.step:
+                    self._ranked_at[new.scope, new.proxy] = new.step
+                    self.ranks[new.scope, new.proxy] = new.r
+            elif new.window == 0:
                 known = self._whole.get((new.proxy, new.scope))
                 if known is None or known.step <= new.step:
                     self._whole[new.proxy, new.scope] = new

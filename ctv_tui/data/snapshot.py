@@ -11,10 +11,13 @@ from ctv_engine.store.rows import (
     EngineState,
     EvaluationState,
     EventLevel,
+    EvidenceRow,
     Mode,
+    RankRow,
     SpanKind,
 )
 from ctv_tui.data.item_rows import ItemDetail, ItemPage
+from ctv_tui.data.tracks import Track
 
 Health = Literal["ok", "waiting", "gone", "locked", "newer", "unreadable"]
 """``waiting``: never seen yet; ``gone``: was there; ``newer``: a newer schema than ours."""
@@ -320,31 +323,6 @@ class Correlation:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
-    """How one series follows gold on one dataset, and how steady it is by itself.
-
-    ``n`` checkpoints have complete scores of both. ``agreeing`` of ``pairs`` checkpoint pairs,
-    those that gold tells apart, are ordered as gold orders them. ``noise`` is the standard
-    deviation of the change from one checkpoint to the next, ``monotonicity`` Spearman's
-    coefficient with the step. None: too few points. Of gold itself there are only these last two.
-    """
-
-    mode: Mode
-    dataset: str
-    n: int
-    spearman: float | None
-    agreeing: int
-    pairs: int
-    noise: float | None
-    monotonicity: float | None
-
-    @property
-    def decision_accuracy(self) -> float | None:
-        """Share of the pairs that are ordered as gold orders them."""
-        return self.agreeing / self.pairs if self.pairs else None
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """Something the engine said."""
 
@@ -403,6 +381,8 @@ class Snapshot:
     loading: bool = False
     other_runs: tuple[OtherRun, ...] = ()
     savings: tuple[Saving, ...] = ()
+    evidence: tuple[EvidenceRow, ...] = ()
+    ranking: tuple[RankRow, ...] = ()
     tracks: tuple[Track, ...] = ()
     rolling_scopes: tuple[tuple[Correlation, ...], ...] = ()
     items: ItemPage | None = None
@@ -434,9 +414,13 @@ class Snapshot:
         waiting = (c for c in self.checkpoints if c.state in ("ready", "scoring"))
         return sum(1 for c in waiting if c.id not in closed)
 
-    def track(self, mode: Mode, dataset: str = MACRO) -> Track | None:
-        """Return how a series follows gold on a dataset."""
-        return next((t for t in self.tracks if t.mode == mode and t.dataset == dataset), None)
+    def track(self, mode: Mode, scope: str = MACRO) -> Track | None:
+        """Return how a series follows gold in a scope."""
+        return next((t for t in self.tracks if t.mode == mode and t.scope == scope), None)
+
+    def ranked(self, mode: Mode) -> tuple[RankRow, ...]:
+        """Return the checkpoints by the macro mean of a mode, best first."""
+        return tuple(row for row in self.ranking if row.mode == mode)
 
     def rolling_of(self, scope: str) -> tuple[Correlation, ...]:
         """Return both proxies' rolling correlations of a scope, ordered by step."""

@@ -6,11 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ctv_engine.store.rows import Mode
+from ctv_engine.store.rows import Mode, RankRow
 from ctv_tui.data.snapshot import Point, Timeline
-
-Z_95 = 1.96
-"""Standard errors on each side of a 95 % interval of the normal distribution."""
 
 _LEAST_STRAGGLE = 0.02
 
@@ -19,63 +16,51 @@ _LEAST_STRAGGLE = 0.02
 class Best:
     """The highest score, its 95 % interval, and the steps that can't be told apart from it.
 
-    ``tied`` holds the best step itself; ``of`` is how many checkpoints have a complete score.
+    ``tied`` holds the best step itself, and is None where it is not known, as of imported scores;
+    ``of`` is how many checkpoints have a complete score.
     """
 
     step: int
     value: float
     low: float | None
     high: float | None
-    tied: tuple[int, ...]
+    tied: tuple[int, ...] | None
     of: int
 
 
-def best(points: Sequence[Point]) -> Best | None:
-    """Return the best of the complete points; the earlier one of two that are equal.
-
-    Two scores are tied if their difference is within 1.96 standard errors of a difference of
-    independent means. The checkpoints answer the same items, so this counts too many as tied
-    rather than too few.
-    """
-    known = [p for p in points if p.complete and p.value is not None and math.isfinite(p.value)]
-    if not known:
+def best(ranked: Sequence[RankRow]) -> Best | None:
+    """Return the best of a mode's ranking; the earlier one of two that are equal."""
+    if not ranked:
         return None
-    top = max(known, key=lambda p: (p.value or 0.0, -p.step))
-    assert top.value is not None
-    half = None if top.stderr is None else Z_95 * top.stderr
-    return Best(
-        step=top.step,
-        value=top.value,
-        low=None if half is None else top.value - half,
-        high=None if half is None else top.value + half,
-        tied=tuple(p.step for p in known if not _differ(top, p)),
-        of=len(known),
-    )
+    top = ranked[0]
+    tied = tuple(sorted(row.step for row in ranked if row.may_be_best))
+    return Best(top.step, top.value, top.low, top.high, tied or None, len(ranked))
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The last score minus the one before; ``is_noise``: it is within the 95 % interval of none."""
+    """The last score minus the one before.
+
+    ``is_noise``: the engine's 95 % interval of the change, on the same items, holds zero. None:
+    that is not known yet.
+    """
 
     value: float
     since_step: int
-    is_noise: bool
+    is_noise: bool | None
 
 
-def change(points: Sequence[Point]) -> Change | None:
+def change(points: Sequence[Point], ranked: Sequence[RankRow] = ()) -> Change | None:
     """Return how the last score differs from the one before, if both are known."""
     known = [p for p in points if p.value is not None and math.isfinite(p.value)]
     if len(known) < 2:
         return None
     before, last = known[-2:]
     assert before.value is not None and last.value is not None
-    return Change(last.value - before.value, before.step, not _differ(before, last))
-
-
-def _differ(one: Point, two: Point) -> bool:
-    assert one.value is not None and two.value is not None
-    error = math.hypot(one.stderr or 0.0, two.stderr or 0.0)
-    return abs(one.value - two.value) > Z_95 * error
+    row = next((row for row in ranked if row.step == last.step and last.complete), None)
+    if row is None or row.change is None or row.change_low is None or row.change_high is None:
+        return Change(last.value - before.value, before.step, None)
+    return Change(row.change, before.step, row.change_low <= 0 <= row.change_high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class _RunState:
         self.work = Work(run_id)
         self.scores = Scores()
         self.tracking = Tracking(run_id)
-        self.tracks = Tracks()
+        self.tracks = Tracks(run_id)
         self.events = Events(run_id)
         self.machine = Machine(run_id)
         self.timelines = Timelines()
@@ -65,8 +65,7 @@ class _RunState:
         )
         if more:
             return True
-        if wish.tracks:
-            self.tracks.update(self.scores.trajectories)
+        self.tracks.read(connection, self.tracking.ranks)
         self.savings.read(connection, self.work, self.latency.report)
         return self.others.read(connection, self.run_id)
 
@@ -270,6 +269,8 @@ class Tail:
             loading=self._loading,
             other_runs=state.others.runs,
             savings=state.savings.savings,
+            evidence=state.tracks.evidence,
+            ranking=state.tracks.ranking,
             tracks=state.tracks.tracks,
             rolling_scopes=state.tracking.rolling_scopes,
             items=state.items.page,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from ctv_engine.store.rows import MACRO, MODES
+from ctv_engine.store.scopes import parts
 from ctv_tui.data import words
 from ctv_tui.data.safe_text import cells, pad, safe, shorten
 from ctv_tui.data.snapshot import FEW, Correlation, Snapshot
@@ -15,7 +16,7 @@ WIDTH = 120
 _STEP_WIDTH = 8
 _VALUE_WIDTH = 8
 _EVENTS_SHOWN = 20
-_SCOPE_WIDTH = 28
+_SCOPE_WIDTH, _MOST_SCOPE_WIDTH = 28, 48
 
 
 def plain_text(snapshot: Snapshot, *, now: float | None = None) -> str:
@@ -102,22 +103,24 @@ def _correlations(snapshot: Snapshot) -> list[str]:
     if not snapshot.whole:
         return ["correlation with gold: not known yet"]
     latest = {c.proxy: c for c in snapshot.rolling}
+    names = {c.scope: f"{scope_name(c.scope)}, whole run" for c in snapshot.whole}
+    width = min(_MOST_SCOPE_WIDTH, max(_SCOPE_WIDTH, *map(cells, names.values())))
     lines = [
         "correlation with gold (Pearson's r, 95 % interval, n checkpoints)",
-        f"{pad('scope', _SCOPE_WIDTH)}  {'closed':<34}{'open':<34}".rstrip(),
+        f"{pad('scope', width)}  {'closed':<34}{'open':<34}".rstrip(),
     ]
-    for scope in dict.fromkeys(c.scope for c in snapshot.whole):
+    for scope, name in names.items():
         pair = [snapshot.correlation("closed", scope), snapshot.correlation("open", scope)]
-        lines.append(_correlation_row(f"{scope_name(scope)}, whole run", pair))
+        lines.append(_correlation_row(name, width, pair))
         if scope == MACRO and latest:
             window = max(c.window for c in latest.values())
             rolling = [latest.get("closed"), latest.get("open")]
-            lines.append(_correlation_row(f"macro mean, last {window}", rolling))
+            lines.append(_correlation_row(f"macro mean, last {window}", width, rolling))
     return lines
 
 
-def _correlation_row(name: str, pair: Iterable[Correlation | None]) -> str:
-    return f"{pad(name, _SCOPE_WIDTH)}  " + "".join(f"{_correlation(c):<34}" for c in pair)
+def _correlation_row(name: str, width: int, pair: Iterable[Correlation | None]) -> str:
+    return f"{pad(name, width)}  " + "".join(f"{_correlation(c):<34}" for c in pair)
 
 
 def _correlation(found: Correlation | None) -> str:
@@ -130,8 +133,10 @@ def _correlation(found: Correlation | None) -> str:
 
 
 def scope_name(scope: str) -> str:
-    """Return a correlation's scope in words: ``macro mean``, ``pooled`` or the dataset's name."""
-    return "macro mean" if scope == MACRO else safe(scope.removeprefix("dataset:"))
+    """Return a scope in words: ``macro mean``, ``pooled``, ``NAME``, ``team (imported), NAME``."""
+    series, dataset = parts(scope)
+    name = "macro mean" if dataset == MACRO else safe(dataset)
+    return f"{safe(series)} (imported), {name}" if series else name
 
 
 def _latency(snapshot: Snapshot) -> list[str]:

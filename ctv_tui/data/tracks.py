@@ -1,91 +1,107 @@
-"""How each series follows gold, beyond Pearson's r, which the engine writes."""
+"""How far series can be relied on and which checkpoint is best: rows that the engine wrote."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-from itertools import pairwise
+import sqlite3
+from dataclasses import dataclass
 
-from ctv_engine.store.rows import MODES, Mode
-from ctv_tui.data.curves import is_known
-from ctv_tui.data.snapshot import Point, Track, Trajectory
-from ctv_tui.data.words import agreement
+from ctv_engine.store.evidence import EVIDENCE_COLUMNS, RANKING_COLUMNS, has_evidence
+from ctv_engine.store.rows import EvidenceRow, Mode, RankRow
 
-_LEAST = 3
-"""Fewer points have no rank correlation and no spread of changes worth a number."""
+_RAW = 1
+"""The window of the ranking by the scores themselves."""
 
 
-def ranks(values: Sequence[float]) -> list[float]:
-    """Return each value's rank from 1; equal values share the mean of theirs."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    found = [0.0] * len(values)
-    start = 0
-    for end in range(1, len(order) + 1):
-        if end == len(order) or values[order[end]] != values[order[start]]:
-            for place in order[start:end]:
-                found[place] = (start + 1 + end) / 2
-            start = end
-    return found
+@dataclass(frozen=True, slots=True)
+class Track:
+    """How one series follows gold in one scope, and how steady it is by itself.
 
+    ``n`` checkpoints have complete scores of both. ``agreeing`` of ``pairs`` checkpoint pairs,
+    those that gold tells apart, are ordered as gold orders them. ``noise`` is the standard
+    deviation of the change from one checkpoint to the next, ``monotonicity`` Spearman's
+    coefficient with the step. None: not defined. Of gold itself there are only these last two.
+    """
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Return Pearson's coefficient of the ranks (Spearman 1904); None if it is not defined."""
-    if len(x) < _LEAST:
-        return None
-    try:
-        return statistics.correlation(ranks(x), ranks(y))
-    except statistics.StatisticsError:
-        return None
-
-
-def noise(values: Sequence[float]) -> float | None:
-    """Return the standard deviation of the changes from each value to the next."""
-    changes = [two - one for one, two in pairwise(values)]
-    return statistics.stdev(changes) if len(values) >= _LEAST else None
-
-
-def track(mode: Mode, dataset: str, own: Sequence[Point], gold: Sequence[Point]) -> Track:
-    """Return how the points of a series follow those of gold, complete ones only."""
-    mine = {p.step: p.value for p in own if p.complete and is_known(p) and p.value is not None}
-    theirs = {p.step: p.value for p in gold if p.complete and is_known(p) and p.value is not None}
-    both = [step for step in mine if step in theirs]
-    order = agreement(tuple(own), tuple(gold)) if mode != "gold" else None
-    rank = spearman([mine[s] for s in both], [theirs[s] for s in both])
-    return Track(
-        mode=mode,
-        dataset=dataset,
-        n=len(both),
-        spearman=None if mode == "gold" else rank,
-        agreeing=order.agreeing if order else 0,
-        pairs=order.pairs if order else 0,
-        noise=noise(list(mine.values())),
-        monotonicity=spearman(list(mine), list(mine.values())),
-    )
+    mode: Mode
+    scope: str
+    n: int
+    spearman: float | None
+    agreeing: int
+    pairs: int
+    decision_accuracy: float | None
+    noise: float | None
+    monotonicity: float | None
 
 
 class Tracks:
-    """Keeps what was computed: only series that changed are compared anew."""
+    """Reads the rows of a run anew when the engine has written one."""
 
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, Mode], tuple[Trajectory, Trajectory | None, Track]] = {}
-        self._of: object = None
+    def __init__(self, run_id: int) -> None:
+        self._run_id = run_id
+        self._newest: tuple[int, int] | None = None
+        self._ranks: dict[tuple[str, Mode], float | None] | None = None
+        self.evidence: tuple[EvidenceRow, ...] = ()
+        self.ranking: tuple[RankRow, ...] = ()
         self.tracks: tuple[Track, ...] = ()
 
-    def update(self, trajectories: tuple[Trajectory, ...]) -> None:
-        """Bring the tracks up to date with the trajectories."""
-        if trajectories is self._of:
+    def read(
+        self, connection: sqlite3.Connection, ranks: dict[tuple[str, Mode], float | None]
+    ) -> None:
+        """Bring everything up to date; ``ranks`` are Spearman's r by scope and proxy."""
+        newest = self._newest_rows(connection)
+        if newest == self._newest and ranks == self._ranks:
             return
-        self._of = trajectories
-        gold = {t.dataset: t for t in trajectories if t.mode == "gold"}
-        for one in trajectories:
-            key, other = (one.dataset, one.mode), gold.get(one.dataset)
-            made = self._made.get(key)
-            if made is None or made[0] is not one or made[1] is not other:
-                found = track(one.mode, one.dataset, one.points, other.points if other else ())
-                self._made[key] = (one, other, found)
-        self.tracks = tuple(
-            self._made[dataset, mode][2]
-            for dataset in dict.fromkeys(t.dataset for t in trajectories)
-            for mode in MODES
-            if (dataset, mode) in self._made
+        if newest != self._newest and newest is not None:
+            self.evidence = tuple(
+                EvidenceRow(*row)
+                for row in connection.execute(
+                    f"SELECT {EVIDENCE_COLUMNS} FROM evidence WHERE run_id = ?", (self._run_id,)
+                )
+            )
+            self.ranking = tuple(
+                RankRow(*row)
+                for row in connection.execute(
+                    f"SELECT {RANKING_COLUMNS} FROM ranking WHERE run_id = ? AND window = ?"
+                    " ORDER BY mode, rank, step",
+                    (self._run_id, _RAW),
+                )
+            )
+        self._newest, self._ranks = newest, dict(ranks)
+        self.tracks = tracks_of(self.evidence, ranks)
+
+    def _newest_rows(self, connection: sqlite3.Connection) -> tuple[int, int] | None:
+        if self._newest is None and not has_evidence(connection):
+            return None
+        row = connection.execute(
+            "SELECT coalesce((SELECT max(id) FROM evidence), 0),"
+            " coalesce((SELECT max(id) FROM ranking), 0)"
+        ).fetchone()
+        return row[0], row[1]
+
+
+def tracks_of(
+    evidence: tuple[EvidenceRow, ...], ranks: dict[tuple[str, Mode], float | None]
+) -> tuple[Track, ...]:
+    """Return a track for every scope and mode that has a row or a rank."""
+    rows = {(row.scope, row.mode, row.measure): row for row in evidence}
+    tracks = []
+    for scope, mode in dict.fromkeys([*((row.scope, row.mode) for row in evidence), *ranks]):
+        pairs = rows.get((scope, mode, "decision_accuracy"))
+        noise = rows.get((scope, mode, "step_noise"))
+        rise = rows.get((scope, mode, "monotonicity"))
+        told = pairs.pairs or 0 if pairs else 0
+        share = pairs.value if pairs else None
+        tracks.append(
+            Track(
+                mode=mode,
+                scope=scope,
+                n=pairs.n if pairs else 0,
+                spearman=ranks.get((scope, mode)),
+                agreeing=round((share or 0.0) * told),
+                pairs=told,
+                decision_accuracy=share,
+                noise=noise.value if noise else None,
+                monotonicity=rise.value if rise else None,
+            )
         )
+    return tuple(tracks)

@@ -18,14 +18,12 @@ class Wish:
     """What is looked at now, besides what every snapshot holds.
 
     ``checkpoint_id`` None is the newest checkpoint; ``items`` None: nobody looks at the list;
-    ``item_id`` None: no item is open. Without ``tracks`` those of the snapshot may be older than
-    the rest: to compare every series with gold anew costs as much as to draw the charts.
+    ``item_id`` None: no item is open.
     """
 
     checkpoint_id: int | None = None
     items: ItemQuery | None = None
     item_id: int | None = None
-    tracks: bool = True
 
 
 class Wishes:

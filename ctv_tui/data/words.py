@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Literal, TypeGuard
 
 from ctv_engine.store.rows import EngineState
@@ -131,34 +128,6 @@ def signed(value: float | None) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """Return ``[+0.44, +0.95]``, or ``–``."""
     return "–" if low is None or high is None else f"[{low:+.2f}, {high:+.2f}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How many checkpoint pairs a proxy orders as gold does, of those that gold tells apart."""
-
-    agreeing: int
-    pairs: int
-
-
-def agreement(proxy: tuple[Point, ...], gold: tuple[Point, ...]) -> Agreement:
-    """Compare the order of every pair of checkpoints that has complete scores in both.
-
-    Checkpoints are gone through from gold's lowest up; those below with a lower proxy agree, and
-    are counted by bisection rather than pair by pair.
-    """
-    mine = {p.step: p.value for p in proxy if p.complete and _is_finite(p.value)}
-    theirs = {p.step: p.value for p in gold if p.complete and _is_finite(p.value)}
-    both = sorted((value, mine[step]) for step, value in theirs.items() if step in mine)
-    below: list[float] = []
-    agreeing = pairs = 0
-    for _, level in groupby(both, key=itemgetter(0)):
-        values = [value for _, value in level]
-        pairs += len(values) * len(below)
-        agreeing += sum(bisect_left(below, value) for value in values)
-        for value in values:
-            insort(below, value)
-    return Agreement(agreeing, pairs)
 
 
 def _is_finite(value: float | None) -> TypeGuard[float]:

@@ -14,7 +14,6 @@ from ctv_engine.store.rows import MACRO
 from ctv_tui.data import Snapshot
 from ctv_tui.data.snapshot import FEW
 from ctv_tui.data.text import scope_name
-from ctv_tui.data.wishes import Wishes
 from ctv_tui.screens.actions import Action, pane_action
 from ctv_tui.screens.pane import Pane
 from ctv_tui.widgets.axes import Range, step_range
@@ -28,10 +27,10 @@ from ctv_tui.widgets.tracking import (
     empty_sentence,
     rolling_chart,
     scatter_chart,
-    scope_of,
 )
 
 _SIDE_BY_SIDE = 100
+_OLDER = "the engine that wrote this counted no pairs: see ctv-tui report"
 
 
 def _action(
@@ -66,19 +65,6 @@ class CorrelationPane(Pane):
         self._chart = 0
         self._alone = False
 
-    def ask_through(self, wishes: Wishes) -> None:
-        """The comparisons with gold are made only while somebody looks at them."""
-        super().ask_through(wishes)
-        wishes.change(tracks=False)
-
-    def on_show(self) -> None:
-        """Ask for them."""
-        self._wishes.change(tracks=True)
-
-    def on_hide(self) -> None:
-        """Nobody looks any more."""
-        self._wishes.change(tracks=False)
-
     def compose(self) -> ComposeResult:
         """Stack the three."""
         yield self._verdict
@@ -96,16 +82,16 @@ class CorrelationPane(Pane):
             return
         self._rows = scope_rows_of(snapshot)
         self._selected = max(0, min(self._selected, len(self._rows) - 1))
-        dataset = self._rows[self._selected].dataset if self._rows else MACRO
-        self._verdict.show(snapshot, dataset)
+        scope = self._rows[self._selected].scope if self._rows else MACRO
+        self._verdict.show(snapshot, scope)
         self._steps = step_range(
             [p.step for t in snapshot.trajectories for p in t.points], self._steps
         )
         for number, (proxy, chart) in enumerate(zip(PROXIES, self._rolling, strict=True)):
-            data = rolling_chart(snapshot, dataset, proxy, self._steps)
+            data = rolling_chart(snapshot, scope, proxy, self._steps)
             chart.show(self._numbered(data, number), selected=self._chart == number)
-        scatter = scatter_chart(snapshot, dataset, self._ranges.get(dataset))
-        self._ranges[dataset] = scatter.x, scatter.y
+        scatter = scatter_chart(snapshot, scope, self._ranges.get(scope))
+        self._ranges[scope] = scatter.x, scatter.y
         self._scatter.show(self._numbered(scatter, 2), selected=self._chart == 2)
         self._table.show(snapshot, self._rows, self._selected)
         self._share_room()
@@ -178,9 +164,9 @@ class Verdict(Painted):
         super().__init__(id=id)
         self._sentences: tuple[tuple[Line, ...], tuple[Line, ...]] = ((), ())
 
-    def show(self, snapshot: Snapshot, dataset: str) -> None:
+    def show(self, snapshot: Snapshot, scope: str) -> None:
         """Say how well each proxy orders checkpoints as gold does."""
-        self._sentences = verdict(snapshot, dataset), _warning(snapshot, dataset)
+        self._sentences = verdict(snapshot, scope), _warning(snapshot, scope)
         self.redraw()
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
@@ -188,16 +174,17 @@ class Verdict(Painted):
         return [first_that_fits(width, choices) for choices in self._sentences]
 
 
-def verdict(snapshot: Snapshot, dataset: str) -> tuple[Line, ...]:
+def verdict(snapshot: Snapshot, scope: str) -> tuple[Line, ...]:
     """Return the sentence in its long and its short form."""
     counted = []
     for proxy in PROXIES:
-        found = snapshot.track(proxy, dataset)
+        found = snapshot.track(proxy, scope)
         if found is not None and found.pairs:
             counted.append((proxy, f"{found.agreeing} of {found.pairs}"))
     if not counted:
-        return (line(" ", (empty_sentence(snapshot), "dim")),)
-    where = "" if dataset == MACRO else f"{scope_name(scope_of(dataset))}: "
+        older = not snapshot.evidence and any(c.r is not None for c in snapshot.whole)
+        return (line(" ", (_OLDER if older else empty_sentence(snapshot), "dim")),)
+    where = "" if scope == MACRO else f"{scope_name(scope)}: "
     (first, count), *rest = counted
     sentence = line(
         f" {where}", (first, first), " orders ", (count, "strong"),
@@ -212,8 +199,8 @@ def verdict(snapshot: Snapshot, dataset: str) -> tuple[Line, ...]:
     )
 
 
-def _warning(snapshot: Snapshot, dataset: str) -> tuple[Line, ...]:
-    known = [t for t in (snapshot.track(proxy, dataset) for proxy in PROXIES) if t and t.n]
+def _warning(snapshot: Snapshot, scope: str) -> tuple[Line, ...]:
+    known = [t for t in (snapshot.track(proxy, scope) for proxy in PROXIES) if t and t.n]
     if not known:
         return ((),)
     fewest = min(track.n for track in known)

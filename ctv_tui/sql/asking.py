@@ -152,6 +152,8 @@ def _words(text: str) -> str:
         if not name or name.isdigit():
             return "a parameter without a name; write :NAME and give --param NAME=…"
         return f"the statement's parameter :{name} has no value; give one with --param {name}=…"
+    if text in ("no such table: evidence", "no such table: ranking"):
+        return f"{text}: an older ctv-tui wrote this file; `ctv-tui best` and `report` work it out"
     if text.startswith(("no such table", "no such column")):
         return f"{text}; docs/schema.md describes what there is"
     return text

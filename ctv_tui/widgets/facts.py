@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctv_engine.store.rows import MACRO, MODES, Mode
+from ctv_engine.store.rows import MACRO, MODES, Mode, RankRow
 from ctv_tui.data import safe, words
 from ctv_tui.data.pace import Pace, remaining_s
 from ctv_tui.data.safe_text import pad
@@ -33,9 +33,9 @@ class Facts(Painted):
         """Show a snapshot."""
         self._groups = (
             [
-                *(score_row(mode, snapshot.points(mode)) for mode in MODES),
+                *(score_row(mode, snapshot.points(mode), snapshot.ranked(mode)) for mode in MODES),
                 *(correlation_row(proxy, snapshot.correlation(proxy)) for proxy in _PROXIES),
-                *(best_row(mode, best(snapshot.points(mode))) for mode in ("closed", "gold")),
+                *(best_row(mode, best(snapshot.ranked(mode))) for mode in ("closed", "gold")),
             ],
             [*progress_rows(snapshot, pace, now), *pace_rows(snapshot, pace)],
         )
@@ -83,7 +83,7 @@ def dataset_rows(snapshot: Snapshot) -> list[Line]:
     return rows
 
 
-def score_row(mode: Mode, points: Sequence[Point]) -> list[Line]:
+def score_row(mode: Mode, points: Sequence[Point], ranked: Sequence[RankRow] = ()) -> list[Line]:
     """Return the last score with its standard error and its change, the longest form first."""
     head = line(" ", (f"{mode:<{_LABEL - 1}}", mode))
     if not points:
@@ -92,15 +92,16 @@ def score_row(mode: Mode, points: Sequence[Point]) -> list[Line]:
     value = line(*head, (words.score(last).rjust(6), "strong"))
     if last.value is not None and last.stderr is not None:
         value = line(*value, f" ±{last.stderr:.3f}")
-    moved = change(points) if last.value is not None else None
+    moved = change(points, ranked) if last.value is not None else None
     step = line((f"  step {last.step}", "dim"))
     if moved is None:
         return [line(*value, *step), value]
     mark = "▲" if moved.value > 0 else "▼" if moved.value < 0 else "="
-    role: Role = "dim" if moved.is_noise else "good" if moved.value > 0 else "warning"
+    role: Role = "dim" if moved.is_noise is not False else "good" if moved.value > 0 else "warning"
     sign = f"{moved.value:+.3f}".replace("-", "−")
     delta = line((f"  {mark} {sign}", role))
-    noise = line((" within noise" if moved.is_noise else " clear", role))
+    words_of = {True: " within noise", False: " clear", None: ""}
+    noise = line((words_of[moved.is_noise], role))
     return [
         line(*value, *delta, *noise, *step),
         line(*value, *delta, *step),
@@ -135,9 +136,11 @@ def best_row(mode: Mode, found: Best | None) -> list[Line]:
     where = line(*head, (f"step {found.step}", "strong"))
     value = f" {found.value:.3f}"
     interval = "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
-    others = len(found.tied) - 1
-    role: Role = "warning" if others else "good"
-    if others:
+    others = len(found.tied) - 1 if found.tied is not None else 0
+    role: Role = "warning" if others else "dim" if found.tied is None else "good"
+    if found.tied is None:
+        ties = ["no items to compare on", "ties not known"]
+    elif others:
         ties = [f"{len(found.tied)} of {found.of} tied", f"{len(found.tied)} tied"]
     else:
         ties = (

@@ -9,14 +9,16 @@ from textual.events import Click
 from textual.message import Message
 
 from ctv_engine.store.rows import MACRO
+from ctv_engine.store.scopes import scope_of
 from ctv_tui.data import Snapshot, safe, words
 from ctv_tui.data.safe_text import pad
-from ctv_tui.data.snapshot import FEW, Correlation, Track
+from ctv_tui.data.snapshot import FEW, Correlation
 from ctv_tui.data.text import scope_name
+from ctv_tui.data.tracks import Track
 from ctv_tui.theme import Role
 from ctv_tui.widgets.lines import Line, Piece, centred, framed, joined, line, more_below
 from ctv_tui.widgets.painted import Painted
-from ctv_tui.widgets.tracking import PROXIES, empty_sentence, scope_of
+from ctv_tui.widgets.tracking import PROXIES, empty_sentence
 
 _R_WIDTH = 26
 _LONGEST_R = 34
@@ -27,27 +29,27 @@ _LEAST_NAME = 12
 
 @dataclass(frozen=True, slots=True)
 class ScopeRow:
-    """One dataset: per proxy the whole run's r and what else is known."""
+    """One scope: per proxy the whole run's r and what else is known."""
 
-    dataset: str
+    scope: str
     whole: tuple[Correlation | None, ...]
     tracks: tuple[Track | None, ...]
 
 
 def scope_rows_of(snapshot: Snapshot) -> tuple[ScopeRow, ...]:
     """Return a row for every scope that has an r or both kinds of scores; the macro mean first."""
-    tracked = [t.dataset for t in snapshot.tracks if t.mode != "gold" and t.n]
-    stored = [c.scope.removeprefix("dataset:") for c in snapshot.whole]
-    order = dict.fromkeys([MACRO, *snapshot.datasets, *tracked, *stored])
+    tracked = [t.scope for t in snapshot.tracks if t.mode != "gold" and t.n]
+    stored = [c.scope for c in snapshot.whole]
+    order = dict.fromkeys([MACRO, *map(scope_of, snapshot.datasets), *tracked, *stored])
     known = {*tracked, *stored}
     return tuple(
         ScopeRow(
-            dataset,
-            tuple(snapshot.correlation(proxy, scope_of(dataset)) for proxy in PROXIES),
-            tuple(snapshot.track(proxy, dataset) for proxy in PROXIES),
+            scope,
+            tuple(snapshot.correlation(proxy, scope) for proxy in PROXIES),
+            tuple(snapshot.track(proxy, scope) for proxy in PROXIES),
         )
-        for dataset in order
-        if dataset in known
+        for scope in order
+        if scope in known
     )
 
 
@@ -139,8 +141,8 @@ def table_rows(
     lines = [line(*heads)]
     for number, row in enumerate(rows):
         mark = "▸" if number == selected else " "
-        name = pad(f"{mark}{scope_name(scope_of(row.dataset))}", name_width)
-        role: Role = "strong" if row.dataset == MACRO or number == selected else ""
+        name = pad(f"{mark}{scope_name(row.scope)}", name_width)
+        role: Role = "strong" if row.scope == MACRO or number == selected else ""
         cells: list[Piece] = [(name, role)]
         for whole, track in zip(row.whole, row.tracks, strict=True):
             if with_r:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ctv_engine.store.rows import MACRO, Mode
+from ctv_engine.store.scopes import dataset_of, parts
 from ctv_tui.data import Snapshot, words
 from ctv_tui.data.curves import is_known
 from ctv_tui.data.snapshot import FEW, Correlation, Point
@@ -24,6 +25,7 @@ _SCATTER: tuple[tuple[Mode, Shape, Shape], ...] = (
     ("closed", "discs", "last disc"),
 )
 _R: Range = (-1.0, 1.0)
+_IMPORTED = "scores of a series beside the run's own gold are not drawn"
 
 
 class PlotextChart(Chart):
@@ -52,19 +54,14 @@ def counts_row(counts: Sequence[tuple[float, int]], x: Range, width: int) -> Lin
     return line(("n".rjust(LABEL_WIDTH) + " ", "dim"), ("".join(cells), "dim"))
 
 
-def scope_of(dataset: str) -> str:
-    """Return the scope under which a dataset's correlations are stored."""
-    return dataset if dataset in (MACRO, "pooled") else f"dataset:{dataset}"
+def _of_whom(scope: str) -> str:
+    return "" if scope == MACRO else f" · {scope_name(scope)}"
 
 
-def _of_whom(dataset: str) -> str:
-    return "" if dataset == MACRO else f" · {scope_name(scope_of(dataset))}"
-
-
-def rolling_chart(snapshot: Snapshot, dataset: str, proxy: Mode, steps: Range) -> ChartData:
+def rolling_chart(snapshot: Snapshot, scope: str, proxy: Mode, steps: Range) -> ChartData:
     """Return a proxy's rolling r with its interval as a band; hollow where n is small."""
-    found = [c for c in snapshot.rolling_of(scope_of(dataset)) if c.proxy == proxy]
-    known = dataset != MACRO and snapshot.rolling
+    found = [c for c in snapshot.rolling_of(scope) if c.proxy == proxy]
+    known = scope != MACRO and snapshot.rolling
     edges = tuple(Dot(float(c.step), c.high, low=c.low) for c in found)
     dots = tuple(Dot(float(c.step), c.r, hollow=c.n < FEW) for c in found)
     rights: tuple[Line, ...] = ()
@@ -73,7 +70,7 @@ def rolling_chart(snapshot: Snapshot, dataset: str, proxy: Mode, steps: Range) -
         now = line((f"{words.signed(last.r)} n={last.n}", proxy))
         rights = (line((f"last {last.window} checkpoints: ", "dim"), *now), now)
     return ChartData(
-        title=line((f"r of {proxy} with gold", "title"), _of_whom(dataset)),
+        title=line((f"r of {proxy} with gold", "title"), _of_whom(scope)),
         rights=rights,
         series=(Series(_BANDS[proxy], "band", edges), Series(proxy, "solid", dots)),
         x=steps,
@@ -83,13 +80,12 @@ def rolling_chart(snapshot: Snapshot, dataset: str, proxy: Mode, steps: Range) -
     )
 
 
-def scatter_chart(
-    snapshot: Snapshot, dataset: str, before: tuple[Range, Range] | None
-) -> ChartData:
+def scatter_chart(snapshot: Snapshot, scope: str, before: tuple[Range, Range] | None) -> ChartData:
     """Return both proxies against gold, a point a checkpoint, the last one marked.
 
     ``before`` are the ranges of the last time, kept as long as everything fits.
     """
+    dataset = dataset_of(scope)
     gold = complete(snapshot.points("gold", dataset))
     series: list[Series] = []
     xs: list[float] = []
@@ -106,12 +102,12 @@ def scatter_chart(
     last = line((f"  ◉ ⊗ step {max(steps)}", "dim")) if steps else ()
     legend = line("  ", ("● closed", "closed"), ("  × open", "open"), *last)
     return ChartData(
-        title=line(("proxy against gold", "title"), _of_whom(dataset)),
+        title=line(("proxy against gold", "title"), _of_whom(scope)),
         rights=(line((f"n={len(set(steps))}", "dim")),) if xs else (),
         series=tuple(series),
         x=score_range(xs, before[0] if before else None),
         y=score_range(ys, before[1] if before else None),
-        empty=empty_sentence(snapshot),
+        empty=_IMPORTED if parts(scope)[0] else empty_sentence(snapshot),
         x_label=score_label,
         foot=legend,
     )

@@ -22,6 +22,23 @@ FROM (SELECT 'closed' AS proxy UNION SELECT 'open'),
       UNION SELECT 'difference' UNION SELECT 'partial'),
      (SELECT 0 AS window UNION SELECT 8), (SELECT step FROM checkpoints)
 """
+_EVIDENCE = """
+INSERT INTO evidence (run_id, mode, scope, measure, value, low, high, pairs, n, step)
+SELECT 1, mode, scope, measure, 0.8, 0.1, 0.9, iif(measure = 'decision_accuracy', 8000, NULL), 134,
+    (SELECT max(step) FROM checkpoints)
+FROM (SELECT 'closed' AS mode UNION SELECT 'open' UNION SELECT 'gold'),
+     (SELECT DISTINCT iif(dataset = 'macro', dataset, 'dataset:' || dataset) AS scope FROM scores),
+     (SELECT 'decision_accuracy' AS measure UNION SELECT 'step_noise' UNION SELECT 'monotonicity'
+      UNION SELECT 'signal_to_noise')
+"""
+_RANKING = """
+INSERT INTO ranking (run_id, mode, window, step, rank, value, low, high, may_be_best, change,
+    change_low, change_high, n, left_out)
+SELECT 1, mode, window, step, row_number() OVER (PARTITION BY mode, window ORDER BY step), 0.5, 0.4,
+    0.6, step % 7 = 0, 0.01, -0.02, 0.04, 2230, 0
+FROM (SELECT 'closed' AS mode UNION SELECT 'open' UNION SELECT 'gold'),
+     (SELECT 1 AS window UNION SELECT 3), (SELECT DISTINCT step FROM checkpoints)
+"""
 _MINUTES = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
 INSERT INTO gpu_minutes (gpu_uuid, bucket, host, n, utilisation_mean, utilisation_min,
@@ -52,6 +69,8 @@ def fill(
     writer = Writer(path)
     with writer.transaction() as connection:
         connection.execute(_CORRELATIONS)
+        connection.execute(_EVIDENCE)
+        connection.execute(_RANKING)
         connection.execute(_MINUTES, (minutes * 16,))
         connection.execute(_EVENTS)
         connection.execute(_SPANS)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+from ctv_engine.service.tracking import Tracking
+from ctv_engine.store.evidence import write_evidence
 from ctv_engine.store.rows import (
     CorrelationRow,
     DatasetRow,
@@ -250,6 +252,17 @@ class Recorder:
         with self.at() as writer:
             writer.add_correlations(self.run_id, rows)
 
+    def weigh(self) -> None:
+        """Write what the engine writes beside Pearson's r: ranks, evidence and ranking."""
+        with self.at() as writer:
+            tracking = Tracking(self.run_id, WINDOW)
+            found = tracking.compute(tracking.read(writer.connection))
+            write_evidence(writer, self.run_id, found.evidence, found.rankings)
+            writer.add_correlations(
+                self.run_id,
+                [row for row in found.correlations if (row.method, row.window) == ("spearman", 0)],
+            )
+
     def _values(self, mode: str, dataset: str) -> dict[int, float]:
         """The scores of a dataset's own metric by step."""
         found = self.writer.query(
@@ -348,6 +361,7 @@ def record(path: Path, *, name: str = "qwen-sft-3", live: bool = False) -> Recor
         with recorder.at() as writer:
             state = "scoring" if step == max(STEPS) else "done"
             writer.set_checkpoint(key, state, done_at=recorder.clock.now)  # type: ignore[arg-type]
+    recorder.weigh()
     recorder.add_checkpoint(1100)
     with recorder.at() as writer:
         writer.add_event("warning", "capped", "9 % of the open answers hit the limit")

@@ -9,6 +9,7 @@ from pathlib import Path
 from ctv_engine.report.about import NoRunError, Run, about, read_about, read_runs
 from ctv_engine.report.blocks import Section
 from ctv_engine.report.correlation import correlation, read_tracked
+from ctv_engine.report.evidence import read_weighed
 from ctv_engine.report.health import health, read_health
 from ctv_engine.report.latency import latency, read_costs
 from ctv_engine.report.letters import letters, read_letters
@@ -39,6 +40,7 @@ def report_of(path: Path, run: str | None = None) -> Page:
                 " no item was answered (`ctv-tui status` says what its engine is doing)"
             )
         tracked = read_tracked(snapshot, run_id)
+        weighed = read_weighed(snapshot, run_id, scores)
         at = read_looked_at(snapshot, run_id)
         costs = read_costs(snapshot, run_id, at)
         times = read_times(snapshot, run_id, at)
@@ -47,8 +49,8 @@ def report_of(path: Path, run: str | None = None) -> Page:
         made_of = read_about(snapshot, run_id)
         as_of = snapshot.as_of
     sections: tuple[Section, ...] = (
-        trajectories(scores),
-        correlation(scores, tracked),
+        trajectories(scores, weighed),
+        correlation(scores, tracked, weighed),
         latency(costs),
         timeline(times),
         letters(told),

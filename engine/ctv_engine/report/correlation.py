@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from ctv_engine.report.drawing import (
     sheet,
     styled,
 )
+from ctv_engine.report.evidence import Weighed
 from ctv_engine.report.series import Scores, values
 from ctv_engine.report.snapshot import Asked, Snapshot
 from ctv_engine.report.wording import (
@@ -31,12 +32,8 @@ from ctv_engine.report.wording import (
     verdict_words,
     visible,
 )
-from ctv_engine.stats.agreement import Agreement, decision_accuracy
-from ctv_engine.stats.correlation import Correlation
-from ctv_engine.stats.interval import Points, with_interval
-from ctv_engine.stats.steadiness import agreement_interval, noise_interval
-from ctv_engine.stats.trajectory import step_noise
-from ctv_engine.store.rows import MACRO, POOLED, Mode
+from ctv_engine.store.rows import MACRO, POOLED, EvidenceRow, Mode
+from ctv_engine.store.scopes import PREFIX, dataset_of, parts, scope_of
 
 PROXIES: tuple[Mode, Mode] = ("closed", "open")
 METHODS = ("pearson", "spearman", "kendall", "difference", "partial")
@@ -74,77 +71,54 @@ def read_tracked(snapshot: Snapshot, run_id: int, name: str = "correlation") -> 
     return Tracked(whole, rolling)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a proxy orders checkpoints, of those that have both scores."""
-
-    proxy: Mode
-    agreement: Agreement
-    ends: tuple[float, float] | None
-    n: int
-
-
-def standing(scores: Scores, proxy: Mode, dataset: str = MACRO) -> Standing | None:
-    """Return how a proxy orders checkpoints on a dataset; None if no checkpoint has both scores."""
-    mine, gold = scores.complete(proxy, dataset), scores.complete("gold", dataset)
-    steps = sorted(mine.keys() & gold.keys())
-    if not steps:
-        return None
-    xs = [mine[step].value for step in steps]
-    ys = [gold[step].value for step in steps]
-    return Standing(proxy, decision_accuracy(xs, ys), agreement_interval(xs, ys), len(steps))
-
-
-def correlation(scores: Scores, tracked: Tracked) -> Section:
+def correlation(scores: Scores, tracked: Tracked, weighed: Weighed) -> Section:
     """Return the verdict, the charts and the table per dataset."""
-    sentences = verdict(scores, tracked)
+    sentences = verdict(scores, tracked, weighed)
     blocks: list[Block] = [Sentence(text, look) for text, look in sentences]
     if scores.of("gold") or tracked.whole.rows or "gold" in scores.modes:
-        blocks += [_picture(scores, tracked), _table(scores, tracked)]
+        blocks += [_picture(scores, tracked), _table(scores, tracked, weighed)]
     return Section(
         "correlation",
         "Does it track gold?",
         tuple(blocks),
         tuple(text for text, _ in sentences),
-        _facts(scores, tracked),
+        _facts(tracked, weighed),
     )
 
 
-def _facts(scores: Scores, tracked: Tracked) -> tuple[Fact, ...]:
+def _facts(tracked: Tracked, weighed: Weighed) -> tuple[Fact, ...]:
     rows = {(row["scope"], row["proxy"], row["method"]): row for row in tracked.whole.dicts()}
     facts = []
     for proxy in PROXIES:
-        one = standing(scores, proxy)
-        if one is None or not one.agreement.pairs:
+        one = weighed.standing(proxy)
+        if one is None or not one.pairs:
             continue
         small = "checkpoint pairs ordered as gold orders them"
         row = rows.get((MACRO, proxy, "pearson"))
         if row is not None and row["r"] is not None:
             small += f"; r {signed(row['r'])} {interval(row['low'], row['high'])}"
         small += f", n={one.n}" + (": too few for a verdict" if one.n < FEW else "")
-        value = f"{one.agreement.agreeing:,} of {one.agreement.pairs:,}"
+        value = f"{one.agreeing:,} of {one.pairs:,}"
         facts.append(Fact(f"{proxy} against gold", value, small, proxy))
     return tuple(facts)
 
 
-def verdict(scores: Scores, tracked: Tracked) -> list[tuple[str, Any]]:
+def verdict(scores: Scores, tracked: Tracked, weighed: Weighed) -> list[tuple[str, Any]]:
     """Return the sentences on the macro mean, each with its look."""
     if "gold" not in scores.modes:
         return [("no gold scores in this run (--gold DIR): nothing to correlate with", "warning")]
-    found = [one for proxy in PROXIES if (one := standing(scores, proxy)) is not None]
+    found = [one for proxy in PROXIES if (one := weighed.standing(proxy)) is not None]
     if not found:
         return [("no checkpoint has both a proxy's and gold's complete macro mean yet", "warning")]
     sentences: list[tuple[str, Any]] = []
-    counted_pairs = [one for one in found if one.agreement.pairs]
+    counted_pairs = [one for one in found if one.pairs]
     if counted_pairs:
-        first, *rest = [
-            (one, f"{one.agreement.agreeing:,} of {one.agreement.pairs:,}") for one in counted_pairs
-        ]
+        first, *rest = [(one, f"{one.agreeing:,} of {one.pairs:,}") for one in counted_pairs]
         text = f"{first[0].proxy} orders {first[1]} checkpoint pairs as gold does" + verdict_words(
-            first[0].agreement.share
+            first[0].share
         )
         for one, pairs in rest:
-            text += f"; {one.proxy} {pairs}{verdict_words(one.agreement.share)}"
+            text += f"; {one.proxy} {pairs}{verdict_words(one.share)}"
         sentences.append((text, ""))
     else:
         sentences.append(("gold tells no two checkpoints apart: there is no pair to order", "dim"))
@@ -272,34 +246,44 @@ def _draw_scatter(axes: Any, scores: Scores) -> None:
     axes.legend(loc="best")
 
 
-def _table(scores: Scores, tracked: Tracked) -> Grid:
+def _table(scores: Scores, tracked: Tracked, weighed: Weighed) -> Grid:
     stored = {(row["scope"], row["proxy"], row["method"]): row for row in tracked.whole.dicts()}
-    scopes = [MACRO, *(f"dataset:{name}" for name in scores.datasets), POOLED]
+    beside = [scope for scope, *_ in (*stored, *_scopes(weighed)) if scope.startswith(PREFIX)]
+    scopes = [MACRO, *map(scope_of, scores.datasets), POOLED, *sorted(set(beside))]
     rows: list[tuple[Cell | str, ...]] = []
     for scope in scopes:
-        dataset = scope.removeprefix("dataset:")
         for proxy in PROXIES:
             has_stored = any((scope, proxy, method) in stored for method in METHODS)
+            dataset = dataset_of(scope)
             mine, gold = scores.complete(proxy, dataset), scores.complete("gold", dataset)
             if not has_stored and not (mine and gold):
                 continue
-            name = "macro mean" if scope == MACRO else visible(dataset, 60)
-            cells: list[Cell | str] = [name, Cell(proxy, "", proxy)]
+            cells: list[Cell | str] = [_in_words(scope), Cell(proxy, "", proxy)]
             cells += [_coefficient(stored.get((scope, proxy, method))) for method in METHODS]
-            cells += _counted(scores, proxy, dataset)
+            cells += _counted(weighed, proxy, scope)
             rows.append(tuple(cells))
     return Grid(
         "Every dataset: coefficient [95 % interval] and n; what has n < 5 is marked few and is no"
         " verdict",
         ("dataset", "proxy", "Pearson", "Spearman", "Kendall", "difference", "given step",
-         "decisions", "noise", "monotonicity"),
+         "decisions", "noise", "monotonicity", "signal to noise"),
         tuple(rows),
-        (tracked.whole, scores.asked),
+        (tracked.whole, *weighed.asked[:1]),
         f"{FROM_CORRELATIONS}; decisions (share of checkpoint pairs ordered as gold orders them),"
-        " noise (standard deviation of the changes between checkpoints) and monotonicity"
-        " (Spearman's coefficient of step and score) are computed from the scores with"
-        " ctv_engine.stats, with moving-block bootstrap intervals",
+        " noise (standard deviation of the changes between checkpoints), monotonicity (Spearman's"
+        " coefficient of step and score) and signal to noise (how far the score moved over the"
+        f" noise of one score) are its rows of the table evidence{weighed.how}",
     )  # fmt: skip
+
+
+def _scopes(weighed: Weighed) -> Iterable[tuple[str, ...]]:
+    return ((scope,) for _, scope, _ in weighed.measures)
+
+
+def _in_words(scope: str) -> str:
+    series, dataset = parts(scope)
+    name = "macro mean" if dataset == MACRO else visible(dataset, 60)
+    return f"{visible(series, 40)} (imported), {name}" if series else name
 
 
 def _coefficient(row: dict[str, Any] | None) -> Cell:
@@ -307,45 +291,49 @@ def _coefficient(row: dict[str, Any] | None) -> Cell:
         return Cell("–", "not written", "dim")
     if row["r"] is None:
         return Cell("–", f"{visible(row['reason'] or 'not defined', 60)}, n={row['n']}", "dim")
-    return _with_n(Correlation(row["r"], row["low"], row["high"], row["n"]))
+    return _with_n(row["r"], row["low"], row["high"], row["n"])
 
 
-def _with_n(found: Correlation) -> Cell:
-    few = ", few" if found.n < FEW else ""
-    ends = interval(found.low, found.high)
-    return Cell(
-        signed(found.r), f"{ends}{' ' if ends else ''}n={found.n}{few}", "dim" if few else "number"
-    )
+def _with_n(value: float | None, low: float | None, high: float | None, n: int) -> Cell:
+    few = ", few" if n < FEW else ""
+    ends = interval(low, high)
+    return Cell(signed(value), f"{ends}{' ' if ends else ''}n={n}{few}", "dim" if few else "number")
 
 
-def _counted(scores: Scores, proxy: Mode, dataset: str) -> list[Cell]:
-    """Return decision accuracy, noise and monotonicity of a proxy on a dataset."""
-    one = standing(scores, proxy, dataset)
-    if one is None or one.agreement.share is None:
-        decisions = Cell("–", "no pair that gold tells apart", "dim")
-    else:
-        few = ", few" if one.n < FEW else ""
-        ends = f"[{per_cent(one.ends[0])}, {per_cent(one.ends[1])}] " if one.ends else ""
-        pairs = f"{one.agreement.agreeing:,} of {one.agreement.pairs:,}"
-        decisions = Cell(
-            per_cent(one.agreement.share),
-            f"{ends}{pairs}, n={one.n}{few}",
-            "dim" if few else "number",
-        )
-    points = scores.complete(proxy, dataset)
-    steps = sorted(points)
-    series = [points[step].value for step in steps]
-    few = ", few" if len(series) < FEW else ""
-    look: Any = "dim" if few else "number"
-    try:
-        spread = step_noise(series)
-    except ValueError as error:
-        noise = Cell("–", str(error), "dim")
-    else:
-        ends_of = noise_interval(series)
-        ends = f"[{number(ends_of[0])}, {number(ends_of[1])}] " if ends_of else ""
-        noise = Cell(number(spread), f"{ends}n={len(series)}{few}", look)
-    numbers = [float(step) for step in steps]
-    rise = with_interval("spearman", Points.of(numbers, series, numbers))
-    monotone = Cell("–", f"{rise.reason}, n={rise.n}", "dim") if rise.r is None else _with_n(rise)
-    return [decisions, noise, monotone]
+def _counted(weighed: Weighed, proxy: Mode, scope: str) -> list[Cell]:
+    """Return decision accuracy, noise, monotonicity and signal to noise of a proxy."""
+    return [
+        _decisions(weighed.measure(proxy, scope, "decision_accuracy")),
+        _plain(weighed.measure(proxy, scope, "step_noise")),
+        _monotone(weighed.measure(proxy, scope, "monotonicity")),
+        _plain(weighed.measure(proxy, scope, "signal_to_noise"), digits=1),
+    ]
+
+
+def _undefined(row: EvidenceRow | None) -> Cell:
+    if row is None:
+        return Cell("–", "", "dim")
+    return Cell("–", f"{visible(row.reason or 'not defined', 60)}, n={row.n}", "dim")
+
+
+def _decisions(row: EvidenceRow | None) -> Cell:
+    if row is None or row.value is None or row.pairs is None:
+        return _undefined(row)
+    few = ", few" if row.n < FEW else ""
+    ends = "" if row.low is None else f"[{per_cent(row.low)}, {per_cent(row.high)}] "
+    pairs = f"{round(row.value * row.pairs):,} of {row.pairs:,}"
+    return Cell(per_cent(row.value), f"{ends}{pairs}, n={row.n}{few}", "dim" if few else "number")
+
+
+def _monotone(row: EvidenceRow | None) -> Cell:
+    if row is None or row.value is None:
+        return _undefined(row)
+    return _with_n(row.value, row.low, row.high, row.n)
+
+
+def _plain(row: EvidenceRow | None, digits: int = 3) -> Cell:
+    if row is None or row.value is None:
+        return _undefined(row)
+    few = ", few" if row.n < FEW else ""
+    ends = "" if row.low is None else f"[{number(row.low)}, {number(row.high)}] "
+    return Cell(number(row.value, digits), f"{ends}n={row.n}{few}", "dim" if few else "number")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ctv_engine.report.snapshot import Asked, Snapshot
 from ctv_engine.report.wording import known
-from ctv_engine.stats.trajectory import smoothed
+from ctv_engine.stats.track import ScoreRow
 from ctv_engine.store.rows import MACRO, MODES, Mode
-
-Z_95 = 1.959963984540054
-SMOOTH = 3
-"""Checkpoints that a smoothed score is the mean of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +49,16 @@ class Scores:
         return {point.step: point for point in self.of(mode, dataset) if point.complete}
 
     @property
+    def finished(self) -> list[ScoreRow]:
+        """The complete scores as the engine's statistics take them."""
+        return [
+            (mode, dataset, point.step, "accuracy" if mode == "closed" else "score", point.value)
+            for (mode, dataset), points in self.series.items()
+            for point in points
+            if point.complete
+        ]
+
+    @property
     def modes(self) -> tuple[Mode, ...]:
         """The modes that have any score."""
         return tuple(m for m in MODES if any(mode == m for mode, _ in self.series))
@@ -89,55 +94,6 @@ def read_scores(snapshot: Snapshot, run_id: int, name: str = "trajectories") -> 
         tuple(names),
         untold,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The checkpoint with the highest score and those that can't be told apart from it."""
-
-    step: int
-    value: float
-    stderr: float | None
-    tied: tuple[int, ...]
-    of: int
-
-    @property
-    def low(self) -> float | None:
-        """Lower end of the score's 95 % interval."""
-        return None if self.stderr is None else self.value - Z_95 * self.stderr
-
-    @property
-    def high(self) -> float | None:
-        """Upper end of the score's 95 % interval."""
-        return None if self.stderr is None else self.value + Z_95 * self.stderr
-
-
-def best(points: Mapping[int, Point]) -> Best | None:
-    """Return the best of complete points, the earliest of equals; the dashboard's rule.
-
-    Two scores are tied if their difference is within 1.96 standard errors of a difference of
-    independent means. The checkpoints answer the same items, so this counts too many as tied
-    rather than too few.
-    """
-    if not points:
-        return None
-    top = max(points.values(), key=lambda point: (point.value, -point.step))
-    tied = [
-        point.step
-        for point in points.values()
-        if top.value - point.value <= Z_95 * math.hypot(top.stderr or 0.0, point.stderr or 0.0)
-    ]
-    return Best(top.step, top.value, top.stderr, tuple(sorted(tied)), len(points))
-
-
-def best_smoothed(points: Mapping[int, Point]) -> tuple[int, float] | None:
-    """Return step and value of the best mean of ``SMOOTH`` neighbouring checkpoints."""
-    if len(points) < SMOOTH:
-        return None
-    steps = sorted(points)
-    means = smoothed([points[step].value for step in steps], SMOOTH)
-    value, step = max(zip(means, steps, strict=True), key=lambda pair: (pair[0], -pair[1]))
-    return step, value
 
 
 def values(points: Sequence[Point]) -> list[float]:

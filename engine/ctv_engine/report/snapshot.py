@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ctv_engine.report.wording import visible
 from ctv_engine.store.reader import open_read_only
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,10 @@ class Snapshot:
         cursor = self._connection.execute(text)
         columns = tuple(column[0] for column in cursor.description)
         return Asked(name, text, columns, tuple(tuple(row) for row in cursor))
+
+    def read(self, reader: Callable[[sqlite3.Connection], Read]) -> Read:
+        """Return what ``reader`` makes of more than one query, at the same instant."""
+        return reader(self._connection)
 
 
 @contextmanager

@@ -20,12 +20,8 @@ from ctv_engine.report.drawing import (
     sheet,
     styled,
 )
-from ctv_engine.report.series import (
-    Point,
-    Scores,
-    best,
-    best_smoothed,
-)
+from ctv_engine.report.evidence import Best, Weighed
+from ctv_engine.report.series import Point, Scores
 from ctv_engine.report.wording import (
     counted,
     interval,
@@ -53,47 +49,51 @@ WHAT = {
 }
 
 
-def trajectories(scores: Scores) -> Section:
+def trajectories(scores: Scores, weighed: Weighed) -> Section:
     """Return curves of the macro mean and of each dataset, and the numbers behind them."""
-    blocks: list[Block] = [Sentence(text) for text in _sentences(scores)]
+    sentences = _sentences(scores, weighed)
+    blocks: list[Block] = [Sentence(text) for text in sentences]
     if scores.untold:
         words = counted(scores.untold, "score")
         blocks.append(Sentence(f"{words} without a finite number: left out", "warning"))
     blocks.append(_macro_picture(scores))
     blocks += _dataset_pictures(scores)
-    blocks += [_latest(scores), _numbers(scores)]
-    return Section(
-        "trajectories", "Trajectories", tuple(blocks), tuple(_sentences(scores)), _facts(scores)
-    )
+    blocks += [_latest(scores), _numbers(scores, weighed)]
+    return Section("trajectories", "Trajectories", tuple(blocks), tuple(sentences), _facts(weighed))
 
 
-def _facts(scores: Scores) -> tuple[Fact, ...]:
+def _facts(weighed: Weighed) -> tuple[Fact, ...]:
     facts = []
     for mode in MODES:
-        top = best(scores.complete(mode))
+        top = weighed.best(mode)
         if top is not None:
-            ends = interval(top.low, top.high, 3).replace("+", "")
-            tied = f"{len(top.tied)} of {top.of} may be the best"
-            small = f"{number(top.value)} {ends}; {tied}"
+            small = _with_ends(top)
+            if top.tied is not None:
+                small += f"; {len(top.tied)} of {top.of} may be the best"
             facts.append(Fact(f"best checkpoint by {mode}", f"step {top.step}", small, mode))
     return tuple(facts)
 
 
-def _sentences(scores: Scores) -> list[str]:
+def _with_ends(top: Best) -> str:
+    ends = interval(top.low, top.high, 3).replace("+", "")
+    return f"{number(top.value)} {ends}".rstrip()
+
+
+def _sentences(scores: Scores, weighed: Weighed) -> list[str]:
     found: list[str] = []
-    for mode in ("closed", "open", "gold"):
-        top = best(scores.complete(mode))
+    for mode in MODES:
+        top = weighed.best(mode)
         if top is None:
             continue
-        text = f"best checkpoint by {mode}: step {top.step} with {number(top.value)}"
-        ends = interval(top.low, top.high, 3).replace("+", "")
-        text += f" {ends}" if ends else " (no standard error)"
-        others = [step for step in top.tied if step != top.step]
-        if others:
+        text = f"best checkpoint by {mode}: step {top.step} with {_with_ends(top)}"
+        others = [step for step in top.tied or () if step != top.step]
+        if top.tied is None:
+            text += f"; {visible(top.reason or 'which others might be is not known')}"
+        elif others:
             text += f"; of {top.of} it can't be told apart from {steps_in_words(others)}"
         elif top.of > 1:
             text += f", ahead of the other {top.of - 1} beyond noise"
-        smooth = best_smoothed(scores.complete(mode)) if mode == "closed" else None
+        smooth = weighed.best_smoothed(mode) if mode == "closed" else None
         if smooth is not None:
             text += f"; smoothed over three checkpoints: step {smooth[0]} with {number(smooth[1])}"
         found.append(text)
@@ -322,8 +322,10 @@ def _latest(scores: Scores) -> Grid:
     )
 
 
-def _numbers(scores: Scores) -> Grid:
-    """Return the macro mean of every checkpoint."""
+def _numbers(scores: Scores, weighed: Weighed) -> Grid:
+    """Return the macro mean of every checkpoint, and which of them may be the best."""
+    tops = {mode: weighed.best(mode) for mode in MODES}
+    tied = {mode: (top.tied or ()) if top is not None else () for mode, top in tops.items()}
     by_mode = {mode: {p.step: p for p in scores.of(mode)} for mode in MODES}
     soft = {p.step: p for p in scores.gold_prob.get(MACRO, ())}
     steps = sorted({step for points in by_mode.values() for step in points})
@@ -336,6 +338,7 @@ def _numbers(scores: Scores) -> Grid:
                 cells.append(Cell("–", "", "dim"))
                 continue
             mark = "" if point.complete else ", not complete"
+            mark += ", may be the best" if point.complete and step in tied[mode] else ""
             cells.append(Cell(score(point.value, point.stderr), f"n={point.n}{mark}", mode))
         cells.append(Cell(number(soft[step].value) if step in soft else "–", "", "number"))
         rows.append(tuple(cells))
@@ -343,7 +346,8 @@ def _numbers(scores: Scores) -> Grid:
         f"Macro mean at each of {counted(len(steps), 'checkpoint')}",
         ("step", "closed", "open", "gold", "key's probability"),
         tuple(rows),
-        (scores.asked,),
-        "rows of the dataset macro as they are",
+        (scores.asked, *weighed.asked[1:]),
+        "rows of the dataset macro as they are; what may be the best can't be told apart from the"
+        f" best on the same items (ctv_engine.stats.choice){weighed.how}",
         folded=len(steps) > 12,
     )

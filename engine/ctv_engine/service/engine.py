@@ -185,6 +185,7 @@ class Engine:
                 self._crew.replenish()
                 self._crew.feed()
         self._outbox.flush()
+        self._ledger.tracking.step()
         self._tick()
 
     def _blocked(self, error: sqlite3.OperationalError) -> None:
@@ -236,7 +237,8 @@ class Engine:
             return False
         self._ledger.finalise()
         self._ledger.judging.step()
-        return self._scheduler.idle and not self._ledger.judging.busy
+        busy = self._ledger.judging.busy or self._ledger.tracking.busy
+        return self._scheduler.idle and not busy
 
     def _stopped(self) -> bool:
         if not self._stopping_since:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ctv_engine.llm.asking import Asker
 from ctv_engine.service.judge import capabilities_of, judged, judged_by, mixed
-from ctv_engine.service.tracking import Tracking
+from ctv_engine.service.tracking import track
 from ctv_engine.store.judged import Judged, keep_judgements, score_capabilities, unscored
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
@@ -109,5 +109,5 @@ def _follow_up(
                 "UPDATE runs SET versions_json = ? WHERE id = ?",
                 (json.dumps(json.loads(versions) | judges, sort_keys=True), run_id),
             )
-        Tracking(writer, run_id, json.loads(config).get("window", 8)).update()
+        track(writer, run_id, json.loads(config).get("window", 8))
     return tuple(warnings)

@@ -18,10 +18,11 @@ from ctv_engine.service.judge import Judge, judged_by, mixed
 from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.sinks import Sinks, logged_of, open_sink
-from ctv_engine.service.tracking import Tracking, words_of
+from ctv_engine.service.tracking import words_of
+from ctv_engine.service.tracking_thread import TrackingThread
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
-from ctv_engine.store.imported import handed_over
+from ctv_engine.store.imported import handed_over, write_series
 from ctv_engine.store.judged import versions_when_judged
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
@@ -83,13 +84,14 @@ class Ledger:
             versions_json=versions_json(judges),
             host=host,
         )
+        self.tracking = TrackingThread(writer, self.run_id, settings.window, self.event)
         self.judging = Judging(
             writer,
             self.run_id,
             [suite, gold] if gold is not None else [suite],
             judge,
             self.event,
-            self._correlate,
+            self.tracking.ask,
             mixed(judges) if judge else None,
         )
         self.alerting = Alerting(
@@ -101,7 +103,6 @@ class Ledger:
         self.sinks = Sinks(
             {target: open_sink(target, self._name, settings.db) for target in settings.log_to}
         )
-        self._tracking = Tracking(writer, self.run_id, settings.window)
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
         if warning is not None:
@@ -146,6 +147,7 @@ class Ledger:
         for leftover in self._settings.pins.glob("*"):
             if str(leftover) not in pinned:
                 unpin(leftover)
+        self.tracking.ask()  # what the earlier engine may have had no time for
         return settled, steps
 
     def _base_of(self, pinned: Path) -> Path | None:
@@ -289,14 +291,10 @@ class Ledger:
         text = f"step {checkpoint.step} {mode} done{spent}{waited}"
         if reason:
             text += f"; {reason}"
-        self._correlate()
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
         self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
-        self.sinks.log(lambda: logged_of(self.writer, evaluation_id))
-
-    def _correlate(self) -> None:
-        self._tracking.update()
+        self.tracking.ask(lambda: self.sinks.log(lambda: logged_of(self.writer, evaluation_id)))
 
     def tell_troubles(self) -> None:
         """Say what went wrong with what runs beside: alerts, trackers."""
@@ -307,7 +305,8 @@ class Ledger:
     def take_imports(self) -> None:
         """Write the gold series that were handed over, and say so."""
         for path, series in handed_over(Path(self._settings.db)):
-            done = self._tracking.take(series)
+            done = write_series(self.writer, self.run_id, series)
+            self.tracking.ask()
             path.unlink(missing_ok=True)
             self.event("info", "gold", words_of(series, done))
 
@@ -336,6 +335,7 @@ class Ledger:
     def close(self) -> None:
         """End what runs beside, and let go of the pin that was kept for the newest checkpoint."""
         self.judging.close()
+        self.tracking.close()
         self.alerting.close()
         self.sinks.close()
         self.tell_troubles()

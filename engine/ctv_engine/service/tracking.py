@@ -1,61 +1,102 @@
-"""How the proxies track gold, written as results land; imported series each for themselves."""
+"""What new scores say: correlations, evidence and ranking; imported series each for themselves."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sqlite3
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from ctv_engine.stats.track import Tracker
-from ctv_engine.store.imported import PREFIX, GoldSeries, Imported, as_gold, write_series
-from ctv_engine.store.rows import CorrelationRow
+from ctv_engine.stats.evidence import Evidence
+from ctv_engine.stats.ranking import Ranking, Scored
+from ctv_engine.stats.track import ScoreRow, Tracker
+from ctv_engine.store.evidence import write_evidence
+from ctv_engine.store.imported import GoldSeries, Imported, as_gold
+from ctv_engine.store.rows import CorrelationRow, EvidenceRow, Mode, RankRow
+from ctv_engine.store.scopes import PREFIX
 from ctv_engine.store.writer import Writer
 
-Row = tuple[str, str, int, str, float]
+OfScope = TypeVar("OfScope", CorrelationRow, EvidenceRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What is read of a run to compute it all from."""
+
+    scores: list[ScoreRow]
+    has_gold: bool
+    changed: dict[Mode, Scored]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows that are new or changed; a mode's ranking is there as a whole."""
+
+    correlations: list[CorrelationRow]
+    evidence: list[EvidenceRow]
+    rankings: dict[Mode, list[RankRow]]
+
+    def write(self, writer: Writer, run_id: int) -> None:
+        """Write it; what is written twice is the same."""
+        if self.correlations:
+            writer.add_correlations(run_id, self.correlations)
+        if self.evidence or self.rankings:
+            write_evidence(writer, run_id, self.evidence, self.rankings)
 
 
 class Tracking:
-    """Keeps a tracker for the run's gold, and one for every series that was imported beside it."""
+    """Keeps what was computed of a run, so that a new score costs only what it changes."""
 
-    def __init__(self, writer: Writer, run_id: int, window: int) -> None:
-        self._writer, self._run_id, self._window = writer, run_id, window
-        self._trackers: dict[str, Tracker] = {"": Tracker(window)}
+    def __init__(self, run_id: int, window: int) -> None:
+        self._run_id, self._window = run_id, window
+        self._of_series: dict[str, tuple[Tracker, Evidence]] = {}
+        self._ranking = Ranking(run_id)
 
-    def update(self) -> None:
-        """Write the rows that new scores change."""
-        scores = self._scores()
-        rows = self._trackers[""].update([row for row in scores if not row[3].startswith(PREFIX)])
-        ((gold_digest,),) = self._writer.query(
-            "SELECT gold_digest FROM runs WHERE id = ?", self._run_id
+    def read(self, connection: sqlite3.Connection) -> Looked:
+        """Read all finished scores, and the items of evaluations that are new."""
+        rows = connection.execute(
+            "SELECT mode, dataset, step, metric, value FROM trajectory WHERE run_id = ?"
+            " AND state = 'done' AND value IS NOT NULL"
+            " AND (metric IN ('accuracy', 'score') OR metric LIKE ?)",
+            (self._run_id, PREFIX + "%"),
+        ).fetchall()
+        ((gold_digest,),) = connection.execute(
+            "SELECT gold_digest FROM runs WHERE id = ?", (self._run_id,)
+        ).fetchall()
+        return Looked(
+            [(mode, dataset, step, metric, value) for mode, dataset, step, metric, value in rows],
+            gold_digest is not None,
+            self._ranking.read(connection),
         )
-        beside = {metric for *_, metric, _ in scores if metric.startswith(PREFIX)}
-        names = sorted(metric.removeprefix(PREFIX) for metric in beside)
-        for name in names if gold_digest is not None else ():
-            tracker = self._trackers.setdefault(name, Tracker(self._window))
-            rows += [_beside(row, name) for row in tracker.update(as_gold(scores, name))]
-        self._writer.add_correlations(self._run_id, rows)
 
-    def take(self, series: GoldSeries) -> Imported:
-        """Write an imported series and what it changes."""
-        done = write_series(self._writer, self._run_id, series)
-        self._trackers.pop(series.name, None)
-        if done.is_gold:
-            self._trackers[""] = Tracker(self._window)
-        self.update()
-        return done
+    def compute(self, looked: Looked) -> Found:
+        """Return the rows that are new or changed."""
+        own = [row for row in looked.scores if not row[3].startswith(PREFIX)]
+        tracker, evidence = self._series("")
+        correlations, measures = tracker.update(own), evidence.update(own)
+        beside = {row[3] for row in looked.scores} - {row[3] for row in own}
+        for metric in sorted(beside) if looked.has_gold else ():
+            name = metric.removeprefix(PREFIX)
+            scores = as_gold(looked.scores, name)
+            tracker, evidence = self._series(name)
+            correlations += [_beside(row, name) for row in tracker.update(scores)]
+            measures += [
+                _beside(row, name)
+                for row in evidence.update(scores)
+                if row.mode == "gold" or row.measure == "decision_accuracy"
+            ]
+        return Found(correlations, measures, self._ranking.rank(looked.changed))
 
-    def _scores(self) -> list[Row]:
-        return [
-            (mode, dataset, step, metric, value)
-            for mode, dataset, step, metric, value in self._writer.query(
-                "SELECT mode, dataset, step, metric, value FROM trajectory WHERE run_id = ?"
-                " AND state = 'done' AND value IS NOT NULL"
-                " AND (metric IN ('accuracy', 'score') OR metric LIKE ?)",
-                self._run_id,
-                PREFIX + "%",
-            )
-        ]
+    def _series(self, name: str) -> tuple[Tracker, Evidence]:
+        return self._of_series.setdefault(name, (Tracker(self._window), Evidence()))
 
 
-def _beside(row: CorrelationRow, name: str) -> CorrelationRow:
+def track(writer: Writer, run_id: int, window: int) -> None:
+    """Compute and write all of it at once."""
+    tracking = Tracking(run_id, window)
+    tracking.compute(tracking.read(writer.connection)).write(writer, run_id)
+
+
+def _beside(row: OfScope, name: str) -> OfScope:
     return replace(row, scope=f"{PREFIX}{name}:{row.scope}")
 
 

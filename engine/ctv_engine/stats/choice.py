@@ -18,7 +18,8 @@ CONFIDENCE = 0.95
 class Ranked:
     """A checkpoint's score with its 95 % interval; ``rank`` 1 is the highest score.
 
-    ``may_be_best`` tells that it cannot be told apart from the best one.
+    ``may_be_best`` tells that it cannot be told apart from the best one. ``change`` is since the
+    checkpoint before, with its own interval; the first has none.
     """
 
     step: int
@@ -27,6 +28,9 @@ class Ranked:
     low: float
     high: float
     may_be_best: bool
+    change: float | None = None
+    change_low: float | None = None
+    change_high: float | None = None
 
 
 def rank_checkpoints(
@@ -39,7 +43,23 @@ def rank_checkpoints(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[Ranked]:
-    """Return the checkpoints from best to worst, by the macro mean of the same items.
+    """Return the checkpoints from best to worst; see :func:`rank_by_windows`."""
+    return rank_by_windows(
+        steps, scores, clusters, datasets, windows=(window,), resamples=resamples, seed=seed
+    )[window]
+
+
+def rank_by_windows(
+    steps: Sequence[int],
+    scores: Sequence[Sequence[float]] | Floats,
+    clusters: Sequence[Hashable] | None = None,
+    datasets: Sequence[Hashable] | None = None,
+    *,
+    windows: Sequence[int],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[int, list[Ranked]]:
+    """Return for each window the checkpoints from best to worst, by the same items' macro mean.
 
     Intervals are percentiles of a bootstrap over images within each dataset, all checkpoints on the
     same draws. The set that may be best holds the true best with a probability of 95 %: checkpoint
@@ -48,7 +68,7 @@ def rank_checkpoints(
     gives (Gupta, Technometrics 7, 1965, and Hsu, Annals of Statistics 9, 1981, with the bootstrap
     of Mogstad et al., Review of Economic Studies 91, 2024, in place of normal tables).
 
-    With ``window`` above 1 a checkpoint's score is the mean with its neighbours', see
+    With a window above 1 a checkpoint's score is the mean with its neighbours', see
     :func:`ctv_engine.stats.trajectory.smoothed`: less noise, for a checkpoint that stands in a good
     stretch rather than one that was lucky.
 
@@ -57,7 +77,7 @@ def rank_checkpoints(
         scores: of each item under each checkpoint, shape ``(checkpoints, items)``.
         clusters: image of each item.
         datasets: dataset of each item.
-        window: how many checkpoints are averaged, an odd number.
+        windows: how many checkpoints are averaged, odd numbers.
         resamples: how many to draw.
         seed: of the draws.
 
@@ -66,21 +86,27 @@ def rank_checkpoints(
     """
     if any(later <= earlier for earlier, later in pairwise(steps)):
         raise ValueError("the steps are not in ascending order")
-    half_width(window)
+    smooth = {window: _smoothing(len(steps), window) for window in windows}
     if not len(steps):
-        return []
+        return {window: [] for window in windows}
     if len({len(row) for row in scores}) > 1:
         raise ValueError("the checkpoints did not answer the same items")
     by_item = np.asarray(scores, dtype=np.float64)
     if len(by_item) != len(steps):
         raise ValueError(f"{len(steps)} steps, but scores of {len(by_item)} checkpoints")
-    smooth = _smoothing(len(steps), window)
-    drawn = (
-        resampled_means(by_item.T, clusters, datasets, resamples=resamples, seed=seed) @ smooth.T
-    )
-    means = smooth @ _macro_means(by_item, datasets)
+    drawn = resampled_means(by_item.T, clusters, datasets, resamples=resamples, seed=seed)
+    means = _macro_means(by_item, datasets)
+    return {
+        window: _ranked(steps, matrix @ means, drawn @ matrix.T)
+        for window, matrix in smooth.items()
+    }
+
+
+def _ranked(steps: Sequence[int], means: Floats, drawn: Floats) -> list[Ranked]:
     low, high = np.percentile(drawn, PERCENTILES_95, axis=0)
     best = may_be_best(means, drawn)
+    moved = np.diff(means)
+    moved_low, moved_high = np.percentile(np.diff(drawn, axis=1), PERCENTILES_95, axis=0)
     order = np.argsort(-means, kind="stable")
     return [
         Ranked(
@@ -90,6 +116,9 @@ def rank_checkpoints(
             low=float(low[k]),
             high=float(high[k]),
             may_be_best=bool(best[k]),
+            change=float(moved[k - 1]) if k else None,
+            change_low=float(moved_low[k - 1]) if k else None,
+            change_high=float(moved_high[k - 1]) if k else None,
         )
         for k in order
     ]

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ctv_engine.store.rows import MACRO
+from ctv_engine.store.scopes import PREFIX
 from ctv_engine.store.writer import Writer
 
 SCHEDULE = "imported"
-PREFIX = "imported:"
 
 
 class SeriesError(Exception):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 APPLICATION_ID = 0x43545631
 """``PRAGMA application_id`` of our files ("CTV1")."""
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """``PRAGMA user_version``; a reader refuses a file with a higher one."""
 
 MACRO = "macro"
@@ -36,6 +36,8 @@ is gone from the bus, perhaps for good. ``no driver``: nothing on this machine c
 
 CorrelationMethod = Literal["pearson", "spearman", "kendall", "difference", "partial"]
 """``difference``: Pearson's r of the changes between checkpoints; ``partial``: given the step."""
+
+EvidenceMeasure = Literal["decision_accuracy", "step_noise", "monotonicity", "signal_to_noise"]
 
 MODES: tuple[Mode, ...] = ("closed", "open", "gold")
 
@@ -219,6 +221,50 @@ class CorrelationRow:
     low: float | None
     high: float | None
     n: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """How far a mode's scores can be relied on; see the table ``evidence``.
+
+    ``n`` counts checkpoints; ``pairs`` are those that gold tells apart, for ``decision_accuracy``
+    alone; ``value`` None carries a reason.
+    """
+
+    mode: Mode
+    scope: str
+    measure: EvidenceMeasure
+    value: float | None
+    low: float | None
+    high: float | None
+    pairs: int | None
+    n: int
+    step: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RankRow:
+    """A checkpoint's place among those of its run; see the table ``ranking``.
+
+    ``rank`` 1 is the highest ``value``; ``may_be_best`` is 1 for those that can't be told apart
+    from it; ``change`` is since the checkpoint before. What is None has a reason.
+    """
+
+    mode: Mode
+    window: int
+    step: int
+    rank: int
+    value: float
+    low: float | None
+    high: float | None
+    may_be_best: int | None
+    change: float | None
+    change_low: float | None
+    change_high: float | None
+    n: int
+    left_out: int
     reason: str | None = None
 
 

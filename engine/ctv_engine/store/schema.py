@@ -14,6 +14,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from ctv_engine.store.evidence_tables import EVIDENCE
 from ctv_engine.store.further_tables import FURTHER
 from ctv_engine.store.machine_tables import DEVICES, NODES, SAID, WORK
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
@@ -45,6 +46,13 @@ def nodes(db: Database) -> None:
 def rotations_and_cloze(db: Database) -> None:
     """Add closed answers in other orders of the options, and by their text: version 6."""
     for statement in _statements(FURTHER):
+        db.execute(statement)
+
+
+@migrations()
+def evidence(db: Database) -> None:
+    """Add what scores say beyond correlations: version 7."""
+    for statement in _statements(EVIDENCE):
         db.execute(statement)
 
 

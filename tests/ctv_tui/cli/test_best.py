@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from said_run import ITEMS, Run
 
 from ctv_engine.store.answers import item_scores, newest_run
+from ctv_engine.store.imported import GoldPoint, GoldSeries, write_series
 from ctv_engine.store.reader import open_read_only
 from ctv_engine.store.writer import Writer
 from ctv_tui.cli import cli
@@ -76,6 +77,16 @@ def test_a_table_with_a_hostile_name_and_without_gold(run: Run) -> None:
     assert "\x1b" not in shown and "checkpoints: 3, items: 200" in shown
     assert "… 2 more: --top 0" in shown
     assert "what it costs is not known" in shown
+
+
+def test_imported_gold_leads_and_nothing_is_claimed_of_the_others(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run.db", gold=False)
+    three_checkpoints(run)
+    points = tuple(GoldPoint(step, "macro", step / 1000) for step in (100, 200, 300))
+    write_series(run.writer, run.run_id, GoldSeries("team", points))
+    shown = run.best("--mode", "gold").output
+    assert "by gold: 300 leads; these scores are without items" in shown
+    assert "can't be told apart" not in shown and "by its mean" not in shown
 
 
 @pytest.mark.parametrize(

@@ -65,21 +65,24 @@ def test_every_query_returns_the_rows_of_its_csv(
         assert found == expected.getvalue(), name
 
 
-def test_best_checkpoints(page: ReadPage, sql: sqlite3.Connection) -> None:
-    step, value, stderr = sql.execute(
-        f"SELECT step, value, stderr FROM trajectory WHERE dataset = 'macro' AND {CLOSED}"
-        " ORDER BY value DESC LIMIT 1"
-    ).fetchone()
-    tied, of = sql.execute(
-        f"SELECT sum(? - value <= 1.959963984540054 * sqrt(? * ? + stderr * stderr)), count(*)"
-        f" FROM trajectory WHERE dataset = 'macro' AND {CLOSED}",
-        (value, stderr, stderr),
-    ).fetchone()
-    low, high = value - 1.959963984540054 * stderr, value + 1.959963984540054 * stderr
-    assert page.facts["best checkpoint by closed"] == (
-        f"step {step}",
-        f"{value:.3f} [{low:.3f}, {high:.3f}]; {tied} of {of} may be the best",
-    )
+def test_the_best_checkpoint_is_that_of_the_command(
+    page: ReadPage, recording: tuple[Path, float]
+) -> None:
+    for mode in ("closed", "open", "gold"):
+        done = CliRunner().invoke(
+            cli, ["best", "--db", str(recording[0]), "--mode", mode, "--json"]
+        )
+        found = json.loads(done.output)
+        best, tied = found["ranking"][0], found["may_be_best"]
+        assert page.facts[f"best checkpoint by {mode}"] == (
+            f"step {best['step']}",
+            f"{best['score']:.3f} [{best['low']:.3f}, {best['high']:.3f}];"
+            f" {len(tied)} of {len(found['ranking'])} may be the best",
+        )
+        table = page.table("Macro mean at each")
+        marked = [int(row[0]) for row in table.rows
+                  if table.row(row[0])[mode].endswith(", may be the best")]  # fmt: skip
+        assert marked == tied
 
 
 def test_last_scores_per_dataset(page: ReadPage, sql: sqlite3.Connection) -> None:

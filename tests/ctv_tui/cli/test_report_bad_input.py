@@ -92,7 +92,7 @@ def test_constant_scores_have_no_r_but_its_reason(tmp_path: Path) -> None:
     page = page_of(db, tmp_path / "out")
     row = page.table("Every dataset").row("macro mean", "closed")
     assert row["Pearson"] == "–  a series does not vary, n=6"
-    assert row["decisions"] == "–  no pair that gold tells apart"
+    assert row["decisions"] == "–  gold tells no two checkpoints apart, n=6"
     assert row["noise"].startswith("0.000  [0.000, 0.000]")
     assert row["monotonicity"] == "–  a series does not vary, n=6"
     assert row["Spearman"] == "–  not written"

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from ctv_engine.store.rows import RankRow
 from ctv_tui.data.snapshot import Lane, Point, Timeline
-from ctv_tui.data.standing import Best, best, change, straggler, waits
+from ctv_tui.data.standing import Best, Change, best, change, straggler, waits
 
 
 def points(*values: tuple[int, float | None, float | None]) -> list[Point]:
     return [Point(step, value, stderr, 100, True) for step, value, stderr in values]
 
 
-def test_the_best_checkpoint_has_an_interval_and_ties() -> None:
-    """0.60 and 0.56 with 0.02 each: 0.04 apart, 1.96 · √(2 · 0.02²) = 0.055. 0.50 is 0.1 below."""
-    found = best(points((100, 0.50, 0.02), (200, 0.56, 0.02), (300, 0.60, 0.02)))
-    assert found is not None
-    assert (found.step, found.value, found.tied, found.of) == (300, 0.60, (200, 300), 3)
-    assert (found.low, found.high) == pytest.approx((0.60 - 0.0392, 0.60 + 0.0392))
+def ranked(*rows: tuple[int, float, int | None]) -> list[RankRow]:
+    """Rows of a ranking from (step, value, may be the best), each a tenth above the one before."""
+    return [
+        RankRow(
+            "closed", 1, step, n, value, value - 0.05, value + 0.05, tied, 0.1, 0.05, 0.15, 9, 0
+        )
+        for n, (step, value, tied) in enumerate(rows, 1)
+    ]  # fmt: skip
 
 
-def test_equal_scores_are_tied_and_the_earlier_one_is_named() -> None:
-    found = best(points((100, 0.5, None), (200, 0.5, None), (300, 0.4, None)))
-    assert found == Best(100, 0.5, None, None, (100, 200), 3)
+def test_the_best_checkpoint_is_the_first_of_the_ranking() -> None:
+    found = best(ranked((300, 0.6, 1), (200, 0.5, 1), (100, 0.4, 0)))
+    assert found == Best(300, 0.6, pytest.approx(0.55), pytest.approx(0.65), (200, 300), 3)
+    assert best([]) is None
 
 
-def test_only_complete_and_known_scores_count() -> None:
-    shown = [
-        Point(100, 0.3, 0.01, 10, True),
-        Point(200, 0.9, 0.01, 10, False),
-        Point(300, None, None, 0, True),
-        Point(400, math.nan, 0.01, 10, True),
-        Point(500, math.inf, 0.01, 10, True),
-    ]
-    found = best(shown)
-    assert found is not None and (found.step, found.of) == (100, 1)
-    assert best(shown[1:]) is None and best([]) is None
+def test_which_others_might_be_best_may_not_be_known() -> None:
+    found = best(ranked((300, 0.6, None), (200, 0.5, None)))
+    assert found is not None and found.tied is None
 
 
 @pytest.mark.parametrize(
@@ -45,22 +42,29 @@ def test_only_complete_and_known_scores_count() -> None:
     [
         ([], None),
         ([0.5], None),
-        ([0.50, 0.52], (0.02, True)),
-        ([0.50, 0.60], (0.10, False)),
-        ([0.60, 0.50], (-0.10, False)),
-        ([0.50, None, 0.60], (0.10, False)),
+        ([0.50, 0.52], 0.02),
+        ([0.60, 0.50], -0.10),
+        ([0.50, None, 0.60], 0.10),
         ([0.50, math.nan], None),
     ],
 )
-def test_the_last_change_and_whether_it_is_noise(
-    values: list[float | None], wanted: tuple[float, bool] | None
+def test_the_last_change_is_no_news_until_the_engine_has_weighed_it(
+    values: list[float | None], wanted: float | None
 ) -> None:
     found = change(points(*((100 * n, value, 0.02) for n, value in enumerate(values, 1))))
     if wanted is None:
         assert found is None
     else:
         assert found is not None
-        assert (found.value, found.is_noise) == (pytest.approx(wanted[0]), wanted[1])
+        assert (found.value, found.is_noise) == (pytest.approx(wanted), None)
+
+
+def test_the_last_change_is_noise_if_its_interval_holds_zero() -> None:
+    shown, rows = points((100, 0.5, 0.02), (200, 0.6, 0.02)), ranked((200, 0.6, 1), (100, 0.5, 1))
+    assert change(shown, rows) == Change(0.1, 100, False)
+    assert change(shown, [replace(rows[0], change_low=-0.01)]) == Change(0.1, 100, True)
+    running = [shown[0], replace(shown[1], complete=False)]
+    assert change(running, rows) == Change(pytest.approx(0.1), 100, None)
 
 
 def timeline(state: str, **ends: tuple[float, float | None]) -> Timeline:

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import recorded_run
 
 from ctv_tui.data import FORMAT, Snapshot, as_json, plain_text, read_snapshot
 from ctv_tui.data.safe_text import cells
 from ctv_tui.data.snapshot import Source
+from ctv_tui.data.text import scope_name
 
 
 def small_run(path: Path) -> Snapshot:
@@ -49,7 +51,7 @@ def test_the_json_of_a_small_run(tmp_path: Path) -> None:
     assert document["engine"]["heartbeat_age_s"] == 1.0
     assert set(document) == {
         "format", "read_at", "database", "run", "engine", "lag", "checkpoints", "evaluations",
-        "scores", "correlations", "latency", "devices", "events",
+        "scores", "correlations", "evidence", "ranking", "latency", "devices", "events",
     }  # fmt: skip
     assert document["scores"][0] | {"value": 0, "stderr": 0} == {
         "mode": "closed", "dataset": "macro", "step": 100, "value": 0, "stderr": 0, "n": 80,
@@ -96,3 +98,20 @@ def test_reading_needs_no_terminal_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ("macro", "macro mean"),
+        ("pooled", "pooled"),
+        ("dataset:ChartQA", "ChartQA"),
+        ("imported:team:macro", "team (imported), macro mean"),
+        ("imported:team:pooled", "team (imported), pooled"),
+        ("imported:team:dataset:Doc: QA", "team (imported), Doc: QA"),
+        ("imported:\x1b[2J:macro", "\\x1b[2J (imported), macro mean"),
+        ("imported:odd", "imported:odd"),
+    ],
+)
+def test_a_scope_in_words(scope: str, words: str) -> None:
+    assert scope_name(scope) == words

@@ -1,93 +1,71 @@
-"""How a series follows gold: ranks, pairs, noise. Numbers by hand or from their definition."""
+"""The engine's rows of evidence and ranking, as the dashboard reads them."""
 
 from __future__ import annotations
 
-import math
-import random
-from itertools import combinations
+from dataclasses import replace
 
-import pytest
+import recorded_run
 
-from ctv_tui.data import words
-from ctv_tui.data.snapshot import Point, Trajectory
-from ctv_tui.data.tracks import Tracks, noise, ranks, spearman, track
+from ctv_engine.store.evidence import write_evidence
+from ctv_engine.store.rows import CorrelationRow, EvidenceRow, Mode, RankRow
+from ctv_tui.data import Snapshot
+from ctv_tui.data.tail import Tail, read_snapshot
+from ctv_tui.data.tracks import tracks_of
 
-
-def points(*values: float | None, complete: bool = True) -> tuple[Point, ...]:
-    return tuple(Point(100 * n, value, None, 10, complete) for n, value in enumerate(values, 1))
-
-
-def test_equal_values_share_the_mean_of_their_ranks() -> None:
-    assert ranks([0.3, 0.1, 0.3, 0.2]) == [3.5, 1.0, 3.5, 2.0]
-    assert ranks([]) == []
+PAIRS = EvidenceRow("closed", "macro", "decision_accuracy", 0.75, 0.5, 1.0, 28, 8, 800)
+NOISE = EvidenceRow("closed", "macro", "step_noise", 0.03, 0.02, 0.04, None, 10, 1000)
+FIRST = RankRow("closed", 1, 200, 1, 0.6, 0.5, 0.7, 1, 0.1, -0.1, 0.3, 220, 0)
 
 
-def test_spearman_without_ties_is_one_minus_six_times_the_squared_rank_differences() -> None:
-    # Differences of ranks 0, 1, 1, 0: 1 − 6·2 / (4·15) = 0.8.
-    assert spearman([1, 2, 3, 4], [10, 30, 20, 40]) == pytest.approx(0.8)
-    assert spearman([1, 2, 3], [9, 5, 1]) == pytest.approx(-1.0)
+def test_a_track_is_made_of_the_rows_of_its_scope() -> None:
+    gold = replace(NOISE, mode="gold", value=0.01)
+    ranks: dict[tuple[str, Mode], float | None] = {("macro", "closed"): 0.9}
+    closed, of_gold = tracks_of((PAIRS, NOISE, gold), ranks)
+    assert (closed.agreeing, closed.pairs, closed.n, closed.spearman) == (21, 28, 8, 0.9)
+    assert (closed.decision_accuracy, closed.noise, closed.monotonicity) == (0.75, 0.03, None)
+    assert (of_gold.mode, of_gold.pairs, of_gold.n, of_gold.noise) == ("gold", 0, 0, 0.01)
+    assert of_gold.decision_accuracy is None
 
 
-@pytest.mark.parametrize(("x", "y"), [([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([], [])])
-def test_spearman_of_too_few_points_or_a_constant_is_not_known(
-    x: list[float], y: list[float]
+def test_an_undefined_decision_accuracy_is_none_and_not_zero() -> None:
+    row = replace(PAIRS, value=None, pairs=0, reason="gold tells none apart")
+    track, pooled = tracks_of((row,), {("pooled", "closed"): 0.7})
+    assert (track.decision_accuracy, track.pairs, track.n) == (None, 0, 8)
+    assert (pooled.scope, pooled.spearman, pooled.noise) == ("pooled", 0.7, None)
+
+
+def poll(tail: Tail) -> Snapshot:
+    found = tail.poll()
+    assert found is not None
+    return found
+
+
+def test_rows_are_read_again_when_the_engine_has_written_one(
+    recorder: recorded_run.Recorder,
 ) -> None:
-    assert spearman(x, y) is None
+    tail = Tail(recorder.writer.path)
+    assert (poll(tail).evidence, tail._snapshot().ranking) == ((), ())
+    smooth = replace(FIRST, window=3)
+    write_evidence(recorder.writer, recorder.run_id, [PAIRS], {"closed": [FIRST, smooth]})
+    before = poll(tail)
+    assert (before.evidence, before.ranking) == ((PAIRS,), (FIRST,))
+    recorder.beat()
+    after = poll(tail)
+    assert after.tracks is before.tracks and after.ranking is before.ranking
+    other = replace(FIRST, step=300, value=0.7)
+    write_evidence(recorder.writer, recorder.run_id, [NOISE], {"closed": [other]})
+    rank = CorrelationRow("closed", "macro", "spearman", 0, 800, 0.8, None, None, 8)
+    recorder.writer.add_correlations(recorder.run_id, [rank, replace(rank, window=8, r=-1.0)])
+    last = poll(tail)
+    assert last.ranking == (other,) and set(last.evidence) == {PAIRS, NOISE}
+    track = last.track("closed")
+    assert track is not None and (track.spearman, track.noise) == (0.8, 0.03)
+    tail.close()
 
 
-def test_noise_is_the_spread_of_the_changes_so_that_a_steady_rise_has_none() -> None:
-    assert noise([0.1, 0.2, 0.3, 0.4]) == pytest.approx(0.0)
-    # Changes +0.2 and −0.1 about their mean 0.05: sqrt(2 · 0.15²).
-    assert noise([0.1, 0.3, 0.2]) == pytest.approx(math.sqrt(2 * 0.15**2))
-    assert noise([0.1, 0.3]) is None
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_pairs_are_those_that_counting_one_by_one_finds(seed: int) -> None:
-    chance = random.Random(seed)
-    proxy, gold = (points(*[chance.randint(0, 6) / 6 for _ in range(40)]) for _ in range(2))
-    told = [
-        (a, b)
-        for a, b in combinations(range(40), 2)
-        if gold[a].value != gold[b].value
-    ]  # fmt: skip
-    agreeing = sum(
-        (proxy[b].value - proxy[a].value) * (gold[b].value - gold[a].value) > 0  # type: ignore[operator]
-        for a, b in told
-    )
-    assert words.agreement(proxy, gold) == words.Agreement(agreeing, len(told))
-
-
-def test_only_complete_numbers_of_both_count() -> None:
-    own = (*points(0.1, None, math.nan, 0.4), Point(500, 0.9, None, 3, False))
-    found = track("closed", "macro", own, points(0.2, 0.3, 0.4, 0.5, 0.6))
-    assert found.n == 2 and found.pairs == 1 and found.decision_accuracy == 1.0
-    assert found.spearman is None and found.noise is None
-
-
-def test_gold_itself_has_noise_and_monotonicity_only() -> None:
-    gold = points(0.1, 0.3, 0.2, 0.4)
-    found = track("gold", "macro", gold, gold)
-    assert found.spearman is None and found.pairs == 0 and found.decision_accuracy is None
-    assert found.monotonicity == pytest.approx(0.8) and found.noise is not None
-
-
-def test_without_gold_there_is_still_noise() -> None:
-    found = track("closed", "macro", points(0.1, 0.2, 0.4), ())
-    assert found.n == 0 and found.pairs == 0
-    assert found.monotonicity == pytest.approx(1.0) and found.noise is not None
-
-
-def test_only_what_changed_is_compared_anew() -> None:
-    closed, opened, gold = (
-        Trajectory(mode, "macro", points(0.1, 0.2, 0.3))  # type: ignore[arg-type]
-        for mode in ("closed", "open", "gold")
-    )
-    tracks = Tracks()
-    tracks.update((closed, opened, gold))
-    before = {t.mode: t for t in tracks.tracks}
-    changed = Trajectory("open", "macro", points(0.3, 0.2, 0.1))
-    tracks.update((closed, changed, gold))
-    after = {t.mode: t for t in tracks.tracks}
-    assert after["closed"] is before["closed"]
-    assert before["open"].agreeing == 3 and after["open"].agreeing == 0
+def test_a_file_that_an_older_version_wrote_has_none(recorder: recorded_run.Recorder) -> None:
+    with recorder.writer.transaction() as connection:
+        connection.execute("DROP TABLE ranking")
+        connection.execute("DROP TABLE evidence")
+    found = read_snapshot(recorder.writer.path)
+    assert found.run is not None and (found.evidence, found.ranking, found.tracks) == ((), (), ())

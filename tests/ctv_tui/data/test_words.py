@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ctv_tui.data import words
-from ctv_tui.data.snapshot import Engine, Point, Snapshot, Source
+from ctv_tui.data.snapshot import Engine, Snapshot, Source
 
 
 def snapshot_with(engine: Engine | None) -> Snapshot:
@@ -65,19 +65,3 @@ def test_what_is_wrong_with_the_database_is_said(source: Source, phrase: str) ->
 )
 def test_small_seconds(seconds: float | None, text: str) -> None:
     assert words.small_seconds(seconds) == text
-
-
-def points(*values: float | None, complete: bool = True) -> tuple[Point, ...]:
-    return tuple(Point(n, value, None, 1, complete) for n, value in enumerate(values))
-
-
-def test_agreement_counts_pairs_that_gold_tells_apart() -> None:
-    # Gold: 0<1<3, 2 ties with 1. Pairs told apart: 01 02 03 13 23 = 5; the proxy turns 01 round.
-    gold = points(0.1, 0.2, 0.2, 0.4)
-    proxy = points(0.3, 0.2, 0.35, 0.5)
-    assert words.agreement(proxy, gold) == words.Agreement(4, 5)
-
-
-def test_agreement_leaves_gaps_and_partial_scores_out() -> None:
-    assert words.agreement(points(0.1, None, 0.3), points(0.1, 0.2, 0.3)).pairs == 1
-    assert words.agreement(points(0.1, 0.2, complete=False), points(0.1, 0.2)).pairs == 0

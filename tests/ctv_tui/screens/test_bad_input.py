@@ -98,6 +98,7 @@ async def test_one_checkpoint_only(tmp_path: Path, finished: Finish, size: tuple
     for mode in ("closed", "open", "gold"):
         recorder.evaluate(100, mode)  # type: ignore[arg-type]
     recorder.correlate(100)
+    recorder.weigh()
     shown = (await every_tab(finished(recorder), recorder.clock.now + 2, size))["overview"]
     assert "best closed step 100" in shown and "only" in shown
     assert "▲" not in shown.split("latest events")[0] and "▼" not in shown

@@ -12,6 +12,7 @@ import recorded_run
 from driving import SIZES, settled
 from on_tab import on_tab
 
+from ctv_engine.store.scopes import dataset_of, scope_of
 from ctv_tui.data import Snapshot, read_snapshot
 from ctv_tui.data.snapshot import OtherRun, Point, Trajectory
 from ctv_tui.screens.correlation import CorrelationPane
@@ -262,6 +263,7 @@ async def test_a_run_without_gold(snapshot: Snapshot, now: float, size: tuple[in
         run=replace(snapshot.run, gold_digest=None),
         trajectories=tuple(t for t in snapshot.trajectories if t.mode != "gold"),
         tracks=(),
+        evidence=(),
         rolling=(),
         rolling_scopes=(),
         whole=(),
@@ -307,6 +309,7 @@ async def test_one_checkpoint_only(tmp_path: Path, now: float, size: tuple[int, 
     for mode in ("closed", "open", "gold"):
         recorder.evaluate(100, mode)  # type: ignore[arg-type]
     recorder.correlate(100)
+    recorder.weigh()
     recorder.close()
     async with on_tab(read_snapshot(tmp_path / "run.db"), now, "trajectories", size) as driver:
         for key in ("enter", "x", "~", "left", "right"):
@@ -352,7 +355,10 @@ async def test_names_that_are_wide_right_to_left_or_hostile_keep_the_layout(
         trajectories=tuple(
             replace(t, dataset=names.get(t.dataset, t.dataset)) for t in snapshot.trajectories
         ),
-        tracks=tuple(replace(t, dataset=names.get(t.dataset, t.dataset)) for t in snapshot.tracks),
+        tracks=tuple(
+            replace(t, scope=scope_of(names.get(dataset_of(t.scope), dataset_of(t.scope))))
+            for t in snapshot.tracks
+        ),
     )
     for tab in TABS:
         for size in SIZES:

@@ -238,19 +238,6 @@ async def test_paused_painting_says_how_to_go_on(items_db: tuple[Path, float]) -
         await one.shows("ChartQA · 0-00")
 
 
-async def test_series_are_compared_with_gold_only_while_the_correlation_tab_is_open(
-    items_db: tuple[Path, float],
-) -> None:
-    async with driven(*items_db, "items") as one:
-        assert not one.wishes.now.tracks
-        one.app.tab = "correlation"
-        await one.shows("r of closed with gold")
-        assert one.wishes.now.tracks
-        await one.press("1")
-        await one.shows("latest events")
-        assert not one.wishes.now.tracks
-
-
 # --- GPUs -----------------------------------------------------------------------------------------
 
 

@@ -8,14 +8,16 @@ import shutil
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
-from statistics import correlation, fmean
+from statistics import correlation, fmean, stdev
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ctv_engine.store.queries import named_query
+from ctv_tui.cli import cli
 from ctv_tui.sql.asking import Rows
 
 Row = dict[str, Any]
@@ -79,22 +81,32 @@ def test_trajectory_is_the_mean_over_datasets(ask: Ask, predictions: list[Row]) 
     assert first["score"] == near(fmean(one["score"] for one in answered))
 
 
-def test_best_has_intervals_and_says_which_are_tied(ask: Ask, table: Any) -> None:
-    known = {
-        row["step"]: row
-        for row in table("SELECT * FROM trajectory WHERE mode = 'closed' AND dataset = 'macro'"
-                         " AND metric = 'accuracy'")
-    }  # fmt: skip
-    found = ask("best")
-    assert [row["step"] for row in found] == sorted(known, key=lambda step: -known[step]["value"])
-    top = known[found[0]["step"]]
-    for row in found:
-        one = known[row["step"]]
-        assert row["low"] == near(one["value"] - 1.96 * one["stderr"])
-        assert row["high"] == near(one["value"] + 1.96 * one["stderr"])
-        apart = top["value"] - one["value"] > 1.96 * math.hypot(top["stderr"], one["stderr"])
-        assert row["tied_with_best"] == (not apart)
+def test_best_says_what_the_command_says(ask: Ask, demo: Path) -> None:
+    done = CliRunner().invoke(cli, ["best", "--db", str(demo), "--json", "--mode", "gold"])
+    told = json.loads(done.output)["ranking"]
+    found = ask("best", mode="gold")
+    assert [row["step"] for row in found] == [one["step"] for one in told]
+    for row, one in zip(found, told, strict=True):
+        assert (row["score"], row["low"]) == (near(one["score"]), near(one["low"]))
+        assert (row["high"], row["may_be_best"]) == (near(one["high"]), one["may_be_best"])
     assert len(ask("best", rows=3, mode="gold")) == 3
+
+
+def test_evidence_counts_pairs_and_changes(ask: Ask, table: Any) -> None:
+    scores = table("SELECT mode, step, value FROM trajectory WHERE dataset = 'macro'"
+                   " AND metric IN ('accuracy', 'score') ORDER BY step")  # fmt: skip
+    series = {mode: [row["value"] for row in of(scores, mode=mode)] for mode in ("open", "gold")}
+    told = [(a, b) for a, b in combinations(range(8), 2) if series["gold"][a] != series["gold"][b]]
+    alike = sum(
+        (series["gold"][b] - series["gold"][a]) * (series["open"][b] - series["open"][a]) > 0
+        for a, b in told
+    )
+    rows = {(row["measure"], row["mode"]): row for row in ask("evidence", scope="macro")}
+    found = rows["decision_accuracy", "open"]
+    assert (found["value"], found["pairs"], found["n"]) == (near(alike / len(told)), len(told), 8)
+    changes = [later - earlier for earlier, later in pairwise(series["open"])]
+    assert rows["step_noise", "open"]["value"] == near(stdev(changes))
+    assert {row["scope"] for row in ask("evidence")} >= {"macro", "dataset:shape"}
 
 
 def test_datasets_stand_side_by_side(ask: Ask, table: Any) -> None:

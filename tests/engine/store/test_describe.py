@@ -33,6 +33,8 @@ CONTRACT = {
     " sm_clock_mhz throttle status",
     "gpu_minutes": "gpu_uuid bucket utilisation_mean utilisation_min utilisation_max",
     "correlations": "run_id proxy scope method window step r low high n",
+    "evidence": "run_id mode scope measure value low high pairs n step reason",
+    "ranking": "run_id mode window step rank value low high may_be_best n reason",
     "events": "id at level kind message checkpoint_id",
     "engine": "pid host state heartbeat_at version",
     "trajectory": "step mode dataset metric value stderr n",

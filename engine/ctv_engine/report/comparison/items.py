@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctv_engine.report.comparison.sides import Side, same_suite
-from ctv_engine.report.series import best
 from ctv_engine.report.snapshot import Asked
 from ctv_engine.report.wording import visible
 from ctv_engine.stats.comparison import Difference, McNemar, mcnemar, paired_bootstrap
@@ -105,5 +104,5 @@ def _steps(first: Side, other: Side, mode: Mode, which: str) -> tuple[int, int] 
     if which == AT_EQUAL_STEPS:
         step = max(mine.keys() & theirs.keys(), default=None)
         return None if step is None else (step, step)
-    tops = best(mine), best(theirs)
+    tops = first.weighed.best(mode), other.weighed.best(mode)
     return None if tops[0] is None or tops[1] is None else (tops[0].step, tops[1].step)

@@ -32,7 +32,6 @@ from ctv_engine.report.drawing import (
     styled,
 )
 from ctv_engine.report.page import Page
-from ctv_engine.report.series import best
 from ctv_engine.report.snapshot import Asked
 from ctv_engine.report.trajectories import COLUMNS, MARKED, PANELS
 from ctv_engine.report.wording import counted, instant, interval, number, signed, visible
@@ -97,14 +96,21 @@ def _runs(found: Comparison) -> Section:
     every = tuple(
         asked
         for side in sides
-        for asked in (side.scores.asked, side.tracked.whole, side.costs, *side.run.others)
+        for asked in (
+            side.scores.asked,
+            side.tracked.whole,
+            *side.weighed.asked,
+            side.costs,
+            *side.run.others,
+        )
     )
     own = tuple(side.run.asked for side in sides)
     blocks: list[Block] = [
         _grid("What came out", rows_of(sides), sides, every,
               "last and best of complete macro means; best: 95 % interval; smoothed: mean of three"
               " neighbouring checkpoints; device time: mean seconds of prefill and decode of an"
-              " evaluation; datasets won: at each run's best closed checkpoint, ties are nobody's"),
+              " evaluation; datasets won: at each run's best closed checkpoint, ties are nobody's"
+              + "".join(sorted({side.weighed.how for side in sides}))),
     ]  # fmt: skip
     for what, rows in (("Settings", settings), ("Versions", versions)):
         if rows:
@@ -114,7 +120,7 @@ def _runs(found: Comparison) -> Section:
     facts = []
     won = wins(sides)
     for place, side in enumerate(sides[:8]):
-        top = best(side.scores.complete("closed"))
+        top = side.weighed.best("closed")
         if top is not None:
             small = f"best closed, step {top.step}"
             small += f" {interval(top.low, top.high, 3)}".replace("+", "")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ctv_engine.report.about import NoRunError, Run, read_runs
 from ctv_engine.report.correlation import Tracked, read_tracked
-from ctv_engine.report.series import Scores, best, read_scores
+from ctv_engine.report.evidence import Weighed, read_weighed
+from ctv_engine.report.series import Scores, read_scores
 from ctv_engine.report.snapshot import Asked, Snapshot, snapshot_of
 from ctv_engine.report.wording import visible
 from ctv_engine.store.rows import Mode
@@ -28,6 +29,7 @@ class Side:
     run: Run
     scores: Scores
     tracked: Tracked
+    weighed: Weighed
     costs: Asked
     evaluations: Mapping[tuple[Mode, int], int]
 
@@ -105,6 +107,7 @@ def _read(snapshot: Snapshot, label: str, run_id: int | None) -> Side:
         run,
         scores,
         read_tracked(snapshot, run.run_id),
+        read_weighed(snapshot, run.run_id, scores),
         costs,
         {(mode, step): key for mode, step, key in evaluations.rows},
     )
@@ -130,7 +133,7 @@ def wins(sides: Sequence[Side]) -> list[int] | None:
     """
     if not all(same_suite(sides[0], side, "closed") for side in sides):
         return None
-    tops = [best(side.scores.complete("closed")) for side in sides]
+    tops = [side.weighed.best("closed") for side in sides]
     if any(top is None for top in tops):
         return None
     won = [0] * len(sides)

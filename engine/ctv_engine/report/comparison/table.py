@@ -9,8 +9,6 @@ from typing import Any
 
 from ctv_engine.report.comparison.items import Paired
 from ctv_engine.report.comparison.sides import Side, differing, wins
-from ctv_engine.report.correlation import standing
-from ctv_engine.report.series import best, best_smoothed
 from ctv_engine.report.wording import (
     FEW,
     NONE,
@@ -66,7 +64,7 @@ def _last(side: Side, mode: Mode) -> str:
 
 
 def _best(side: Side, mode: Mode) -> str:
-    top = best(side.scores.complete(mode))
+    top = side.weighed.best(mode)
     if top is None:
         return NONE
     ends = interval(top.low, top.high, 3).replace("+", "")
@@ -74,7 +72,7 @@ def _best(side: Side, mode: Mode) -> str:
 
 
 def _smoothed(side: Side) -> str:
-    found = best_smoothed(side.scores.complete("closed"))
+    found = side.weighed.best_smoothed("closed")
     return NONE if found is None else f"{number(found[1])} at {found[0]}"
 
 
@@ -90,11 +88,11 @@ def _r(side: Side, proxy: Mode) -> str:
 
 
 def _pairs(side: Side, proxy: Mode) -> str:
-    found = standing(side.scores, proxy)
-    if found is None or not found.agreement.pairs:
+    found = side.weighed.standing(proxy)
+    if found is None or not found.pairs:
         return NONE
     few = ", few" if found.n < FEW else ""
-    return f"{found.agreement.agreeing:,} of {found.agreement.pairs:,} pairs{few}"
+    return f"{found.agreeing:,} of {found.pairs:,} pairs{few}"
 
 
 def settings_rows(sides: Sequence[Side]) -> tuple[list[Row], list[Row]]:
@@ -205,15 +203,15 @@ def document(sides: Sequence[Side], paired: Sequence[Paired]) -> dict[str, Any]:
 
 def _score_document(side: Side, mode: Mode) -> dict[str, Any] | None:
     points = side.scores.complete(mode)
-    top = best(points)
-    if top is None:
+    top = side.weighed.best(mode)
+    if top is None or not points:
         return None
     last = points[max(points)]
-    smooth = best_smoothed(points)
+    smooth = side.weighed.best_smoothed(mode)
     return {
         "last": {"step": last.step, "value": last.value, "stderr": last.stderr, "n": last.n},
         "best": {"step": top.step, "value": top.value, "low": top.low, "high": top.high,
-                 "may_be_best": list(top.tied)},
+                 "may_be_best": None if top.tied is None else list(top.tied)},
         "best_smoothed": None if smooth is None else {"step": smooth[0], "value": smooth[1]},
     }  # fmt: skip
 

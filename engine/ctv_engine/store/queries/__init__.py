@@ -17,6 +17,7 @@ NAMES = (
     "best",
     "datasets",
     "correlation",
+    "evidence",
     "waits",
     "stragglers",
     "latency",
