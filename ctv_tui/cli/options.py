@@ -85,6 +85,33 @@ _MODEL_OPTIONS = (
 )
 _RUN_OPTIONS = (
     option(
+        "--pool",
+        env="POOL",
+        default="local",
+        show_default=True,
+        metavar="local|ray[:ADDRESS]",
+        help="Where workers run: on this machine, or on every machine of a Ray cluster"
+        " (docs/cluster.md).",
+    ),
+    option(
+        "--files",
+        env="FILES",
+        default="auto",
+        show_default=True,
+        type=click.Choice(["auto", "shared", "ship"]),
+        help="How a cluster's machines get checkpoints and suites: from a shared file system, or"
+        " as a copy; auto: a copy where no other machine sees them.",
+    ),
+    option(
+        "--node-silence",
+        "node_silence_s",
+        env="NODE_SILENCE",
+        default=10.0,
+        show_default=True,
+        type=click.FloatRange(min=3),
+        help="Seconds without a word after which a machine of a cluster counts as gone.",
+    ),
+    option(
         "--gold",
         env="GOLD",
         type=click.Path(file_okay=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -12,8 +13,16 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 Schedule = Literal["queue", "static"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Files = Literal["auto", "shared", "ship"]
+FILES: tuple[Files, ...] = get_args(Files)
 Debias = Literal["none", "cyclic", "pride", "batch"]
 DEBIASES: tuple[Debias, ...] = get_args(Debias)
+
+
+def default_cache() -> Path:
+    """Return where the input cache of this machine's user lies."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "ctv-tui" / "inputs"
 
 
 class SettingsError(ValueError):
@@ -35,10 +44,12 @@ class Settings:
     options' text.
     ``cache_gb`` bounds the input cache in ``cache_dir``; 0: none.
     ``hang_s`` is the least time that a worker gets for a batch before it counts as stuck,
-    ``silence_s`` how long it may send no heartbeat. ``judge`` is the file that names the judge of
-    datasets with that metric, ``judge_calls`` the most questions to it. ``alert_command`` is run
-    for alerts, at most once in ``alert_every_s``. ``log_to`` are trackers, such as
-    ``tensorboard:DIR`` or ``wandb:PROJECT``.
+    ``silence_s`` how long it may send no heartbeat. ``pool`` is ``local``, ``ray`` or
+    ``ray:HOST:PORT``; of a cluster, ``files`` says how its machines get checkpoints and suites, and
+    ``node_silence_s`` how long one may say nothing before it counts as gone. ``judge`` is the file
+    that names the judge of datasets with that metric, ``judge_calls`` the most questions to it.
+    ``alert_command`` is run for alerts, at most once in ``alert_every_s``. ``log_to`` are trackers,
+    such as ``tensorboard:DIR`` or ``wandb:PROJECT``.
     """
 
     db: str
@@ -48,6 +59,9 @@ class Settings:
     checkpoints: tuple[str, ...] = ()
     name: str | None = None
     devices: str = "auto"
+    pool: str = "local"
+    files: Files = "auto"
+    node_silence_s: float = 10.0
     dtype: Dtype = "auto"
     batch_size: int = 32
     batch_tokens: int = 8192
@@ -86,6 +100,10 @@ class Settings:
             raise SettingsError(f"dtype {self.dtype!r}; use one of {', '.join(DTYPES)}")
         if self.schedule not in SCHEDULES:
             raise SettingsError(f"schedule {self.schedule!r}; use one of {', '.join(SCHEDULES)}")
+        if self.files not in FILES:
+            raise SettingsError(f"files {self.files!r}; use one of {', '.join(FILES)}")
+        if self.pool not in ("local", "ray") and not self.pool.startswith("ray:"):
+            raise SettingsError(f"pool {self.pool!r}; use local, ray or ray:HOST:PORT")
         if self.debias not in DEBIASES:
             raise SettingsError(f"debias {self.debias!r}; use one of {', '.join(DEBIASES)}")
         if not isinstance(self.cloze, bool):
@@ -102,6 +120,7 @@ class Settings:
             ("abandon_s", (int, float), 0),
             ("hang_s", (int, float), 1),
             ("silence_s", (int, float), 3),
+            ("node_silence_s", (int, float), 3),
             ("judge_calls", int, 1),
             ("alert_every_s", (int, float), 0),
         ):
@@ -119,9 +138,20 @@ class Settings:
         return Path(self.checkpoint_dir or Path(self.checkpoints[0]).parent)
 
     @property
+    def ray_address(self) -> str | None:
+        """The head of the cluster, or None for the one that this machine is a part of."""
+        return self.pool.removeprefix("ray").removeprefix(":") or None
+
+    @property
     def pins(self) -> Path:
-        """Where checkpoints are pinned while they are evaluated."""
-        return Path(self.db + ".pins")
+        """Where checkpoints are pinned while they are evaluated.
+
+        For a cluster that is beside them, where other machines see what this one sees.
+        """
+        beside = Path(self.db + ".pins")
+        if self.pool == "local" or not os.access(self.watched, os.W_OK):
+            return beside
+        return self.watched / f".ctv-tui-{hashlib.sha256(self.db.encode()).hexdigest()[:12]}"
 
     @property
     def replies(self) -> Path:
@@ -133,8 +163,7 @@ class Settings:
         """Where the input cache lies, or None if there is none."""
         if not self.cache_gb:
             return None
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(self.cache_dir or Path(home) / "ctv-tui" / "inputs")
+        return Path(self.cache_dir) if self.cache_dir else default_cache()
 
     def to_json(self) -> str:
         """Return the settings as JSON."""

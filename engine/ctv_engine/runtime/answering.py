@@ -51,7 +51,8 @@ class WorkerSettings:
 
     ``visible`` is the UUID of its GPU or MIG instance; the worker's process sees no other.
     ``slots`` is the most rows that are decoded at once, ``batch_tokens`` bounds what is prefilled
-    at once. No ``cache_directory``, no input cache.
+    at once. No ``cache_directory``, no input cache. ``host`` is the worker's machine, where there
+    are several; with ``own_cache`` the cache is where it would be on that machine.
     """
 
     device: str
@@ -62,6 +63,8 @@ class WorkerSettings:
     cache_directory: Path | None = None
     cache_bytes: int = 0
     visible: str | None = None
+    host: str | None = None
+    own_cache: bool = False
 
 
 class Worker:
@@ -75,7 +78,8 @@ class Worker:
         silence()
         device = on_device(settings.device)
         if device.type == "cpu":
-            self.gpu_uuid = f"cpu-{settings.device.partition(':')[2] or 0}"
+            where = f"{settings.host}-" if settings.host else ""
+            self.gpu_uuid = f"cpu-{where}{settings.device.partition(':')[2] or 0}"
             self.device_kind = "cpu"
         else:
             properties = torch.cuda.get_device_properties(device)

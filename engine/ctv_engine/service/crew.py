@@ -19,7 +19,7 @@ from ctv_engine.runtime.messages import (
 )
 from ctv_engine.runtime.pool import Pool
 from ctv_engine.service.ledger import Ledger
-from ctv_engine.telemetry.poller import Poller
+from ctv_engine.telemetry.poller import Telemetry
 
 MAX_STRIKES = 12
 """Strikes in a row, without a finished batch between, after which a device is set aside."""
@@ -56,7 +56,9 @@ class Crew:
     nothing is done twice or by halves.
     """
 
-    def __init__(self, pool: Pool, ledger: Ledger, poller: Poller, host: str, soon: Soon) -> None:
+    def __init__(
+        self, pool: Pool, ledger: Ledger, poller: Telemetry, host: str, soon: Soon
+    ) -> None:
         self._pool = pool
         self._ledger = ledger
         self._evaluations = ledger.evaluations

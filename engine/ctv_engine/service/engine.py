@@ -11,32 +11,30 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctv_engine.checkpoints.watch import Sighting, Watcher
 from ctv_engine.llm.providers import ProviderError
-from ctv_engine.runtime.answering import WorkerSettings
 from ctv_engine.runtime.devices import DeviceError
-from ctv_engine.runtime.local_pool import LocalPool
 from ctv_engine.runtime.pool import Pool
 from ctv_engine.service.crew import Crew
 from ctv_engine.service.judge import start_judge
 from ctv_engine.service.ledger import Ledger
+from ctv_engine.service.opening import PoolError, open_pool
 from ctv_engine.service.outbox import Outbox
 from ctv_engine.service.pause import Pause, Settle
-from ctv_engine.service.placement import Placement, place, wait_for_place
 from ctv_engine.service.sinks import SinkError
 from ctv_engine.service.translate import version_of
 from ctv_engine.settings import Settings
-from ctv_engine.store.control import ask_resume, is_pause_asked
+from ctv_engine.store.control import ask_resume
 from ctv_engine.store.lock import EngineLock, EngineRunningError
 from ctv_engine.store.reader import StoreError
 from ctv_engine.store.rows import EngineState, EventLevel, GpuRow
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import SuiteError, read_suite
-from ctv_engine.telemetry.poller import News, Poller
+from ctv_engine.telemetry.poller import Telemetry
 
 RECEIVE_TIMEOUT_S = 0.2
 TICK_S = 1.0
@@ -81,7 +79,7 @@ class Engine:
         settings: Settings,
         ledger: Ledger,
         pool: Pool,
-        poller: Poller,
+        poller: Telemetry,
         requests: Requests,
         settle: Settle = lambda since, hurry: (),
     ) -> None:
@@ -129,6 +127,7 @@ class Engine:
     def run(self) -> int:
         """Run until stopped or drained; return the exit status."""
         self._beat()
+        self._writer.end_nodes(self._ledger.run_id, "the engine is gone")
         settled, steps = self._ledger.resume()
         self._watcher.assume_settled(settled, steps)
         if self._poller.unavailable:
@@ -144,6 +143,7 @@ class Engine:
             self._watch_ends.set()
             self._crew.end_all()
             self._poller.stop()
+            self._writer.end_nodes(self._ledger.run_id, "the engine ended")
             self._ledger.close()
             if self._requests.drain and not self._requests.stop:
                 self._writer.finish_run(self._ledger.run_id)
@@ -271,7 +271,9 @@ class Engine:
             self._gpus = gpus
         self._writer.add_samples(self._poller.drain())
         for news in self._poller.news():
-            self._ledger.event(news.level, "telemetry", news.text)
+            self._ledger.event(news.level, news.kind, news.text)
+        for node in self._poller.nodes():
+            self._writer.put_node(self._ledger.run_id, node)
 
     def _state(self) -> EngineState:
         if self._requests.stop:
@@ -294,24 +296,6 @@ class Engine:
         )
 
 
-def worker_settings(settings: Settings) -> WorkerSettings:
-    """Return what a run's settings mean for a worker; its device is the pool's to say."""
-    return WorkerSettings(
-        device="",
-        dtype=settings.dtype,
-        processor=Path(settings.processor) if settings.processor else None,
-        slots=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        cache_directory=settings.cache_directory,
-        cache_bytes=int(settings.cache_gb * 1e9),
-    )
-
-
-def _settle(pool: LocalPool, placement: Placement) -> Sequence[News]:
-    pool.move(placement.devices, placement.visible)
-    return placement.notes
-
-
 def run_engine(settings: Settings) -> int:
     """Run a coordinator in this process until it ends; return its exit status.
 
@@ -320,7 +304,7 @@ def run_engine(settings: Settings) -> int:
     """
     requests = Requests(drain=settings.drain)
     requests.listen()
-    db, devices = Path(settings.db), settings.devices
+    db = Path(settings.db)
     try:
         suite = read_suite(Path(settings.suite))
         gold = read_suite(Path(settings.gold)) if settings.gold else None
@@ -328,21 +312,15 @@ def run_engine(settings: Settings) -> int:
             if not db.exists():
                 ask_resume(db)  # that pause was another database's
             writer = Writer(db)
-            poller = Poller(socket.gethostname())
-            poller.start()
-            pool = LocalPool((), worker_settings(settings))
-            notes = [] if is_pause_asked(db) else _settle(pool, wait_for_place(devices, poller))
+            opened = open_pool(settings, [suite, gold] if gold else [suite])
             ledger = Ledger(
                 writer, settings, suite, gold, socket.gethostname(), start_judge(settings)
             )
-            for note in notes:
+            for note in opened.notes:
                 ledger.event(note.level, "devices", note.text)
-
-            def settle(since: float, hurry: bool) -> Sequence[News] | None:
-                placement = place(devices, poller, since, hurry=hurry)
-                return None if placement is None else _settle(pool, placement)
-
-            engine = Engine(settings, ledger, pool, poller, requests, settle)
+            engine = Engine(
+                settings, ledger, opened.pool, opened.telemetry, requests, opened.settle
+            )
             try:
                 return engine.run()
             finally:
@@ -350,6 +328,14 @@ def run_engine(settings: Settings) -> int:
     except EngineRunningError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_LOCKED
-    except (SuiteError, StoreError, DeviceError, ProviderError, SinkError, OSError) as error:
+    except (
+        SuiteError,
+        StoreError,
+        DeviceError,
+        PoolError,
+        ProviderError,
+        SinkError,
+        OSError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE

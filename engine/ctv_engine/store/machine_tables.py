@@ -223,6 +223,8 @@ CREATE TABLE nodes
     id INTEGER PRIMARY KEY,
     -- The run.
     run_id INTEGER NOT NULL REFERENCES runs(id),
+    -- The cluster's name for it, new with every start of its Ray.
+    node_id TEXT NOT NULL,
     -- Its name: the host of its workers and devices.
     host TEXT NOT NULL,
     -- Its address in the cluster.
@@ -243,7 +245,7 @@ CREATE TABLE nodes
     joined_at REAL NOT NULL,
     -- When it was known to be gone. [epoch s] NULL: it is there.
     left_at REAL,
-    -- How long it had been silent by then. [s] NULL: it is there.
+    -- How long it had been silent by then. [s] NULL: it is there, or the engine ended first.
     silent_s REAL
 ) STRICT;
 """

@@ -204,6 +204,29 @@ class GpuRow:
     mig: bool = False
 
 
+NodeState = Literal["joined", "set aside", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A machine of a cluster as it is now; ``node_id`` is the cluster's name for it.
+
+    ``slots``: workers that it has room for. ``clock_offset_s``: its clock minus the engine's, which
+    may be wrong by ``clock_error_s``; ``silent_s``: how long nothing had been heard of it when it
+    was taken for gone.
+    """
+
+    node_id: str
+    host: str
+    address: str
+    state: NodeState
+    slots: int
+    reason: str | None = None
+    clock_offset_s: float | None = None
+    clock_error_s: float | None = None
+    silent_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CorrelationRow:
     """How one proxy tracks gold. ``window`` 0 is the whole run; ``r`` None carries a reason.

@@ -8,10 +8,11 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import psutil
 
-from ctv_engine.store.rows import EventLevel, GpuRow, SampleRow, SampleStatus
+from ctv_engine.store.rows import EventLevel, GpuRow, NodeRow, SampleRow, SampleStatus
 from ctv_engine.telemetry.caller import Caller
 from ctv_engine.telemetry.device import Device, empty
 from ctv_engine.telemetry.nvml import UNKNOWN, Nvml, NvmlUnavailableError
@@ -42,6 +43,41 @@ class News:
 
     level: EventLevel
     text: str
+    kind: str = "telemetry"
+
+
+class Telemetry(Protocol):
+    """What the coordinator asks of whatever reads devices, here or on many machines."""
+
+    unavailable: str | None
+    """Why no GPU can be asked, or None."""
+    absent: bool
+    """Whether there is no driver at all, rather than one that does not answer."""
+
+    @property
+    def census(self) -> tuple[GpuRow, ...]:
+        """What the GPUs are."""
+
+    def drain(self) -> list[SampleRow]:
+        """Return the samples since the last call."""
+
+    def news(self) -> list[News]:
+        """Return what happened to devices since the last call."""
+
+    def nodes(self) -> list[NodeRow]:
+        """Return the machines of a cluster about which something is new since the last call."""
+
+    def watch_process(self, worker_id: int, name: str, pid: int) -> None:
+        """Read a CPU worker's process from now on, under the device name ``name``."""
+
+    def watch_gpu(self, worker_id: int, gpu_uuid: str, pid: int | None) -> None:
+        """Note that a worker is on the GPU that calls itself ``gpu_uuid``."""
+
+    def forget_process(self, worker_id: int) -> None:
+        """Stop reading a worker's process."""
+
+    def stop(self) -> None:
+        """End it."""
 
 
 class _Watched:
@@ -170,6 +206,10 @@ class Poller:
         while not self._news.empty():
             news.append(self._news.get())
         return news
+
+    def nodes(self) -> list[NodeRow]:
+        """Return nothing: this machine is no part of a cluster."""
+        return []
 
     def stop(self) -> None:
         """End the thread; a query that hangs is left to end with the process."""

@@ -397,6 +397,7 @@ def test_a_full_disk_loses_nothing(
     from ctv_engine.runtime.local_pool import LocalPool
     from ctv_engine.service import engine as engine_module
     from ctv_engine.service.ledger import Ledger
+    from ctv_engine.service.opening import worker_settings
     from ctv_engine.store.writer import Writer
     from ctv_engine.telemetry.poller import Poller
 
@@ -410,7 +411,7 @@ def test_a_full_disk_loses_nothing(
     )
     writer = Writer(Path(settings.db))
     ledger = Ledger(writer, settings, suite, gold, "here")
-    pool = LocalPool(("cpu:0",), engine_module.worker_settings(settings))
+    pool = LocalPool(("cpu:0",), worker_settings(settings))
     engine = engine_module.Engine(
         settings, ledger, pool, Poller("here"), engine_module.Requests(drain=True)
     )

@@ -1,0 +1,191 @@
+"""Directories that a machine needs: found there, or copied there once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ctv_engine.checkpoints.pin import digest
+from ctv_engine.suite import SuiteError, read_suite
+
+PIECE_BYTES = 8 * 2**20
+POLL_S = 0.5
+KEPT_S = 86_400.0
+"""Copies that nobody used for a day make room when the next engine comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Files of a directory. ``digest`` is that of the suite, or of the files' content.
+
+    ``what`` is what people call it; ``files`` are relative paths with sizes in bytes.
+    """
+
+    kind: Literal["suite", "files"]
+    what: str
+    directory: Path
+    files: Mapping[str, int]
+    digest: str
+
+
+Piece = tuple[str, int]
+"""File and offset of up to ``PIECE_BYTES``."""
+
+
+class TreeError(OSError):
+    """Why a directory is not what it should be on a machine."""
+
+
+def files_of(directory: Path) -> dict[str, int]:
+    """Return the files below a directory, hidden ones left out, with their sizes.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory}: no such directory")
+    found: list[str] = []
+    for root, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(root).relative_to(directory)
+        found += [str(below / name) for name in names if not name.startswith(".")]
+    return {name: (directory / name).stat().st_size for name in sorted(found)}
+
+
+def files_tree(what: str, directory: Path) -> Tree:
+    """Return a directory as it is now.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    files = files_of(directory)
+    return Tree("files", what, directory, files, digest(directory, list(files)))
+
+
+def pieces(tree: Tree) -> Iterator[Piece]:
+    """Yield the pieces of all files, in order; an empty file has none."""
+    for name, size in tree.files.items():
+        for offset in range(0, size, PIECE_BYTES):
+            yield name, offset
+
+
+def check(tree: Tree, directory: Path) -> None:
+    """Make sure that ``directory`` holds what the tree should.
+
+    Raises:
+        TreeError: it does not; the text says what is missing or differs.
+    """
+    if not directory.is_dir():
+        raise TreeError(f"no such directory: {directory}")
+    try:
+        if tree.kind == "suite":
+            found = read_suite(directory).digest
+        else:
+            found = digest(directory, list(tree.files))
+    except SuiteError as error:
+        raise TreeError(str(error).splitlines()[0]) from error
+    except OSError as error:
+        raise TreeError(f"{error.filename or directory}: {error.strerror or error}") from error
+    if found != tree.digest:
+        raise TreeError(f"{directory} has other content than on the engine's machine")
+
+
+def look(tree: Tree, patience_s: float) -> str | None:
+    """Return why a machine can't see a tree where the engine has it, or None if it can.
+
+    A shared file system may show new files only after some seconds.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            check(tree, tree.directory)
+        except TreeError as error:
+            if time.monotonic() >= end:
+                return str(error)
+            time.sleep(POLL_S)
+        else:
+            return None
+
+
+class Shelf:
+    """Copies of trees on one machine, under their digests."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Use ``root``, by default a directory of this user among the temporary files.
+
+        Raises:
+            OSError: it can't be made.
+        """
+        self.root = root or Path(tempfile.gettempdir()) / f"ctv-tui-{os.getuid()}"
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.root.stat().st_uid != os.getuid():
+            raise PermissionError(f"{self.root} belongs to another user")
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        for path in self.root.iterdir():
+            try:
+                if time.time() - path.stat().st_mtime > KEPT_S:
+                    shutil.rmtree(path, ignore_errors=True)
+            except OSError:
+                continue
+
+    def find(self, tree: Tree) -> Path | None:
+        """Return a copy that is there already."""
+        place = self.root / tree.digest
+        if not place.is_dir():
+            return None
+        os.utime(place)
+        return place
+
+    def copy(self, tree: Tree, contents: Iterator[bytes]) -> Path:
+        """Copy a tree here from the contents of its pieces; it appears whole or not at all.
+
+        Raises:
+            TreeError: what came is not what should have come.
+            OSError: it can't be written.
+        """
+        place = self.find(tree)
+        if place is not None:
+            return place
+        partial = Path(tempfile.mkdtemp(prefix=f"{tree.digest}.", suffix=".partial", dir=self.root))
+        try:
+            for name in tree.files:
+                target = partial / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.touch()
+            for (name, _), content in zip(pieces(tree), contents, strict=True):
+                with (partial / name).open("ab") as file:
+                    file.write(content)
+            check(tree, partial)
+            goal = self.root / tree.digest
+            partial.rename(goal)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return goal
+
+    def drop(self, tree_digest: str) -> None:
+        """Remove a copy that nobody needs any more."""
+        shutil.rmtree(self.root / tree_digest, ignore_errors=True)
+
+
+def read_piece(tree: Tree, piece: Piece) -> bytes:
+    """Return a piece of one of a tree's files.
+
+    Raises:
+        PermissionError: the file is not one of the tree's.
+        OSError: it can't be read.
+    """
+    name, offset = piece
+    if name not in tree.files:
+        raise PermissionError(f"{name} is no file of {tree.directory}")
+    with (tree.directory / name).open("rb") as file:
+        file.seek(offset)
+        return file.read(PIECE_BYTES)
