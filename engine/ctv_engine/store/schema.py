@@ -14,7 +14,8 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from ctv_engine.store.machine_tables import DEVICES, NODES, SAID, WORK
+from ctv_engine.store.balance import HOST_BALANCE_VIEW
+from ctv_engine.store.machine_tables import DEVICES, MINUTES, NODES, SAID, WORK
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
 from ctv_engine.store.tables import ANSWERED, ASKED
 from ctv_engine.store.views import VIEWS
@@ -37,6 +38,19 @@ def tables_and_views(db: Database) -> None:
 def nodes(db: Database) -> None:
     """Add the machines of a cluster: version 5."""
     for statement in _statements(NODES):
+        db.execute(statement)
+
+
+@migrations()
+def hosts(db: Database) -> None:
+    """Add the balance of machines, and minutes of devices named alike on several: version 6."""
+    columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(gpu_minutes)"))
+    db.execute("ALTER TABLE gpu_minutes RENAME TO _gpu_minutes")
+    for statement in _statements(MINUTES):
+        db.execute(statement)
+    db.execute(f"INSERT INTO gpu_minutes ({columns}) SELECT {columns} FROM _gpu_minutes")
+    db.execute("DROP TABLE _gpu_minutes")
+    for statement in _statements(HOST_BALANCE_VIEW):
         db.execute(statement)
 
 

@@ -18,6 +18,7 @@ NAMES = (
     "datasets",
     "correlation",
     "waits",
+    "hosts",
     "stragglers",
     "latency",
     "saving",
