@@ -46,6 +46,9 @@ def as_json(snapshot: Snapshot, *, now: float | None = None) -> dict[str, Any]:
       ``utilisation`` (per cent), ``memory_used``, ``memory_total``, ``power_w``, ``temperature_c``,
       ``sm_clock_mhz``, ``throttle``, ``power_limit_w``, ``number``, ``model``,
       ``other_processes``, ``other_memory``, ``missing`` (field: unsupported, failed, unknown).
+    - ``hosts``: the machines of workers and devices: ``name``, ``workers`` (that are up), and of
+      one that is in a cluster ``address``, ``state`` (joined, set aside, left), ``reason``,
+      ``slots``, ``clock_offset_s``, ``clock_error_s``, ``joined_at``, ``left_at``, ``silent_s``.
     - ``events``: the latest 50: ``at``, ``level``, ``kind``, ``message``, ``step``.
     """
     now = snapshot.read_at if now is None else now
@@ -93,6 +96,7 @@ def as_json(snapshot: Snapshot, *, now: float | None = None) -> dict[str, Any]:
             }
             for d in snapshot.devices
         ],
+        "hosts": [asdict(host) for host in snapshot.hosts],
         "events": [_without(asdict(e), "id") for e in snapshot.events[-_EVENTS_KEPT:]],
     }
 

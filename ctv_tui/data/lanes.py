@@ -228,6 +228,7 @@ class Timelines:
                     last_end_s=last_end - binned.first,
                     wait_s=waits.get(worker_id),
                     busy_s=binned.busy_s.get(worker_id, 0.0),
+                    host=worker.host if worker else "",
                 )
             )
         return Timeline(

@@ -6,8 +6,9 @@ import sqlite3
 from collections import deque
 from dataclasses import dataclass
 
+from ctv_tui.data.hosts import hosts_of, read_nodes
 from ctv_tui.data.scores import ROWS_PER_TICK
-from ctv_tui.data.snapshot import Device, Missing
+from ctv_tui.data.snapshot import Device, Host, Missing
 
 HISTORY_S = 60.0
 _SILENT_KEPT_S = 600.0
@@ -56,6 +57,7 @@ class Machine:
         self._readings: dict[tuple[str, str], deque[sqlite3.Row]] = {}
         self.workers: dict[int, WorkerName] = {}
         self.devices: tuple[Device, ...] = ()
+        self.hosts: tuple[Host, ...] = ()
 
     def read(self, connection: sqlite3.Connection) -> bool:
         """Fold in new rows; return whether more are left to read."""
@@ -71,6 +73,9 @@ class Machine:
         if samples or workers != self.workers:
             self.workers = workers
             self._fold(samples)
+        alive = (worker.host for worker in workers.values() if worker.alive)
+        known = (device.host for device in self.devices)
+        self.hosts = hosts_of(alive, known, read_nodes(connection, self._run_id))
         return len(samples) == ROWS_PER_TICK
 
     def _read_names(self, connection: sqlite3.Connection) -> None:

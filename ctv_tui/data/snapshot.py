@@ -22,6 +22,7 @@ from ctv_tui.data.tracks import Track
 Health = Literal["ok", "waiting", "gone", "locked", "newer", "unreadable"]
 """``waiting``: never seen yet; ``gone``: was there; ``newer``: a newer schema than ours."""
 
+NodeState = Literal["joined", "set aside", "left"]
 Missing = Literal["unsupported", "failed", "unknown"]
 """Why a reading has no value: the device never has it, this attempt failed, nobody said why."""
 
@@ -148,6 +149,7 @@ class Lane:
     last_end_s: float
     wait_s: float | None
     busy_s: float = 0.0
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,27 @@ class Device:
     def is_host(self) -> bool:
         """Whether this is a worker's process rather than a GPU."""
         return self.status == "host" or self.gpu_uuid.startswith("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine that workers run or ran on, with what the cluster says of it.
+
+    ``workers`` are those that are up or starting. ``state`` is None on a machine that is in no
+    cluster; the clock's offset is its clock minus the engine's, None where it was not measured.
+    """
+
+    name: str
+    workers: int = 0
+    address: str | None = None
+    state: NodeState | None = None
+    reason: str | None = None
+    slots: int | None = None
+    clock_offset_s: float | None = None
+    clock_error_s: float | None = None
+    joined_at: float | None = None
+    left_at: float | None = None
+    silent_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +410,7 @@ class Snapshot:
     rolling_scopes: tuple[tuple[Correlation, ...], ...] = ()
     items: ItemPage | None = None
     item: ItemDetail | None = None
+    hosts: tuple[Host, ...] = ()
 
     def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
         """Return a trajectory's points, or none."""

@@ -68,6 +68,7 @@ class Straggler:
     """The worker that the others waited for, and how long the first of them waited."""
 
     device: str
+    host: str
     step: int
     mode: Mode
     waited_s: float
@@ -85,17 +86,17 @@ def straggler(timelines: Sequence[Timeline]) -> Straggler | None:
         last = max(lanes, key=lambda lane: lane.last_end_s)
         waited_s = max(lane.wait_s or 0.0 for lane in lanes)
         if len(lanes) > 1 and waited_s > _LEAST_STRAGGLE * timeline.extent_s:
-            return Straggler(last.device, timeline.step, timeline.mode, waited_s)
+            return Straggler(last.device, last.host, timeline.step, timeline.mode, waited_s)
         return None
     return None
 
 
-def waits(timelines: Sequence[Timeline]) -> dict[str, float]:
-    """Return each device's share of waiting in the newest evaluation that has ended, 0…1."""
+def waits(timelines: Sequence[Timeline]) -> dict[tuple[str, str], float]:
+    """Return by host and device the share of waiting in the newest evaluation that has ended."""
     for timeline in reversed(timelines):
         if timeline.state == "done" and timeline.extent_s > 0:
             return {
-                lane.device: min(1.0, lane.wait_s / timeline.extent_s)
+                (lane.host, lane.device): min(1.0, lane.wait_s / timeline.extent_s)
                 for lane in timeline.lanes
                 if lane.wait_s is not None
             }

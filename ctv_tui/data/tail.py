@@ -262,6 +262,7 @@ class Tail:
             trajectories=state.scores.trajectories,
             timelines=state.timelines.timelines,
             devices=state.machine.devices,
+            hosts=state.machine.hosts,
             latency=state.latency.report,
             rolling=state.tracking.rolling,
             whole=state.tracking.whole,

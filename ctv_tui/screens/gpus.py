@@ -9,6 +9,7 @@ from textual.events import Resize
 
 from ctv_tui.data import Snapshot
 from ctv_tui.data.balance import parts_of, wait_share
+from ctv_tui.data.hosts import grouped
 from ctv_tui.screens.actions import Action
 from ctv_tui.screens.chosen import checkpoint_actions, choose_checkpoint
 from ctv_tui.screens.pane import Pane
@@ -48,10 +49,11 @@ class Gpus(Pane):
         if snapshot is None:
             return
         timelines = snapshot.timelines
-        self._timeline.show(timelines)
+        hosts = grouped(snapshot.hosts, snapshot.devices, timelines)
+        self._timeline.show(timelines, hosts)
         parts = parts_of(timelines)
         waits = {(d.host, d.gpu_uuid): wait_share(d, parts) for d in snapshot.devices}
-        self._devices.show(snapshot.devices, waits, _latest(snapshot))
+        self._devices.show(snapshot.devices, waits, _latest(snapshot), hosts)
         chosen = timelines[0].checkpoint_id if timelines else None
         self._balance.show(snapshot.evaluations, chosen)
         self._share_rows()

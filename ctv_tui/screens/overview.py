@@ -8,6 +8,7 @@ from textual.events import Resize
 
 from ctv_engine.store.rows import MODES, Mode
 from ctv_tui.data import Snapshot, safe, words
+from ctv_tui.data.hosts import grouped
 from ctv_tui.data.pace import pace
 from ctv_tui.data.snapshot import Point
 from ctv_tui.screens.pane import Pane
@@ -83,7 +84,8 @@ class Overview(Pane):
         now = snapshot.read_at
         self._draw()
         self._facts.show(snapshot, pace(snapshot, now), now)
-        self._strip.show(snapshot.devices, snapshot.timelines)
+        hosts = grouped(snapshot.hosts, snapshot.devices, snapshot.timelines)
+        self._strip.show(snapshot.devices, snapshot.timelines, hosts)
         self._events.show(snapshot.events, now)
         self._arrange()
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ctv_tui.data import safe, words
+from ctv_tui.data.hosts import HostUse, by_host, under_heading
 from ctv_tui.data.safe_text import cells, pad, whole_words
 from ctv_tui.data.snapshot import Device, Missing
 from ctv_tui.theme import Role
+from ctv_tui.widgets.host_line import host_line
 from ctv_tui.widgets.lines import (
     RISING,
     Line,
@@ -72,16 +74,26 @@ class DeviceTable(Scrolled):
         self._devices: tuple[Device, ...] = ()
         self._waits: Waits = {}
         self._now = 0.0
+        self._hosts: tuple[HostUse, ...] = ()
 
-    def show(self, devices: tuple[Device, ...], waits: Waits, now: float) -> None:
-        """Show ``devices``; one whose reading is long before ``now`` is silent."""
-        self._devices, self._waits, self._now = devices, waits, now
+    def show(
+        self,
+        devices: tuple[Device, ...],
+        waits: Waits,
+        now: float,
+        hosts: tuple[HostUse, ...] = (),
+    ) -> None:
+        """Show ``devices``, by ``hosts`` if there are any.
+
+        One whose reading is long before ``now`` is silent.
+        """
+        self._devices, self._waits, self._now, self._hosts = devices, waits, now, hosts
         self.redraw()
 
     @property
     def rows_wanted(self) -> int:
         """How many rows show every device."""
-        return 4 + max(1, len(self._devices))
+        return 4 + max(1, len(self._devices) + len(self._hosts))
 
     @property
     def overflows(self) -> bool:
@@ -90,16 +102,16 @@ class DeviceTable(Scrolled):
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
         """Return the framed table with its footnote."""
-        devices = self._devices
-        room = height - 4
-        first = self.clamped(len(devices), room)
-        body = device_rows(devices, width - 2, height - 3, self._waits, self._now, first)
+        devices, hosts = self._devices, self._hosts
+        room, rows = height - 4, len(devices) + len(hosts)
+        first = self.clamped(rows, room)
+        body = device_rows(devices, width - 2, height - 3, self._waits, self._now, first, hosts)
         body = body[: height - 3]
         if devices:
             body += [()] * (height - 3 - len(body))
             body.append(footnote(devices, width - 2))
         above = line((f"{first} above ↑ ", "dim")) if first else ()
-        more = line(*above, *more_below(len(devices) - first, room))
+        more = line(*above, *more_below(rows - first, room))
         return framed(body, width, height, title=line(("devices", "title")), rights=[more])
 
 
@@ -123,13 +135,15 @@ def device_rows(
     waits: Waits | None = None,
     now: float = 0.0,
     first: int = 0,
+    hosts: Sequence[HostUse] = (),
 ) -> list[Line]:
-    """Return the table's head and one row per device from the ``first`` on.
+    """Return the table's head and one row per device from the ``first`` on, by ``hosts`` if any.
 
     Columns are those that fit all devices, so that nothing moves while the table scrolls.
     """
     if not devices:
-        return centred("no device readings yet", width, height)
+        told = [host_line(one, width) for one in hosts][first : first + height]
+        return told or centred("no device readings yet", width, height)
     names = [_name(device) for device in devices]
     name_width = min(28, max(map(cells, names))) + 2
     values = [_values(device, waits or {}) for device in devices]
@@ -140,8 +154,12 @@ def device_rows(
     head += pad("last 60 s" if spark_width >= 9 else "60 s", spark_width)
     head += "".join(pad(c.head, c.width, right=True) for c in columns)
     rows = [line((head, "dim"))]
-    shown = list(zip(devices, names, values, strict=True))[first : first + height - 1]
-    for device, name, value in shown:
+    known = {id(d): (name, value) for d, name, value in zip(devices, names, values, strict=True)}
+    for device in under_heading(by_host(hosts, devices), first)[: height - 1]:
+        if isinstance(device, HostUse):
+            rows.append(host_line(device, width))
+            continue
+        name, value = known[id(device)]
         start = line(pad(f" {name}", name_width))
         trouble = _trouble(device, now)
         history = (*device.history, *_silence(device, now))[-_HISTORY_MOST:]

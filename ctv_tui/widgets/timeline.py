@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from ctv_engine.store.rows import SpanKind
 from ctv_tui.data import safe, words
 from ctv_tui.data.balance import Part, parts_of
+from ctv_tui.data.hosts import HostUse, by_host, under_heading
 from ctv_tui.data.safe_text import cells, pad
 from ctv_tui.data.snapshot import Lane, Timeline
 from ctv_tui.theme import Role
+from ctv_tui.widgets.host_line import host_line
 from ctv_tui.widgets.lines import (
     Line,
     Piece,
@@ -38,6 +40,7 @@ _LABEL_WIDTH = 12
 _LEAST_PART = 24
 _DIVIDER: Piece = (" │ ", "frame")
 _LEAST_KIND_SHARE = 0.25
+_NAMED_MOST = 40
 
 
 class TimelineView(Scrolled):
@@ -46,16 +49,19 @@ class TimelineView(Scrolled):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._timelines: tuple[Timeline, ...] = ()
+        self._hosts: tuple[HostUse, ...] = ()
 
-    def show(self, timelines: tuple[Timeline, ...]) -> None:
-        """Show ``timelines``; nothing is done if they are the same."""
-        if timelines is not self._timelines or not self._lines:
-            self._timelines = timelines
+    def show(self, timelines: tuple[Timeline, ...], hosts: tuple[HostUse, ...] = ()) -> None:
+        """Show ``timelines``, by ``hosts`` if any; nothing is done if they are the same."""
+        taking_part = {lane.host for t in timelines for lane in t.lanes}
+        hosts = tuple(one for one in hosts if one.host.name in taking_part)
+        if timelines is not self._timelines or hosts != self._hosts or not self._lines:
+            self._timelines, self._hosts = timelines, hosts
             self.redraw()
 
     def rows_wanted(self, width: int) -> int:
         """Return how many rows of ``width`` cells show every lane."""
-        return 2 + body_rows(self._timelines, width - 2)
+        return 2 + body_rows(self._timelines, width - 2, self._hosts)
 
     @property
     def overflows(self) -> bool:
@@ -64,10 +70,11 @@ class TimelineView(Scrolled):
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
         """Return the framed time lines."""
-        timelines = self._timelines
-        room = height - 2 - body_rows(timelines, width - 2) + len(_workers(timelines))
-        first = self.clamped(len(_workers(timelines)), max(1, room - 1))
-        body = timeline_body(timelines, width - 2, height - 2, first if room > 0 else 0)
+        timelines, hosts = self._timelines, self._hosts
+        lanes = len(_workers(timelines)) + len(hosts)
+        room = height - 2 - body_rows(timelines, width - 2, hosts) + lanes
+        first = self.clamped(lanes, max(1, room - 1))
+        body = timeline_body(timelines, width - 2, height - 2, first if room > 0 else 0, hosts)
         step = f" · checkpoint-{timelines[0].step}" if timelines else ""
         keys = line(("[ ]", "key"), (" older, newer checkpoint", "dim")) if timelines else ()
         return framed(body, width, height, title=line(("time line", "title"), step), rights=[keys])
@@ -89,36 +96,48 @@ class _Drawn:
         return self.part.extent_s / self.columns
 
 
-def body_rows(timelines: Sequence[Timeline], width: int) -> int:
+def body_rows(timelines: Sequence[Timeline], width: int, hosts: Sequence[HostUse] = ()) -> int:
     """Return how many rows :func:`timeline_body` takes for every lane."""
     workers = _workers(timelines)
     if not workers:
         return 4
     drawn = _drawn(parts_of(timelines), width - _label_width(workers) - 1)
-    return 2 + len(workers) + len(_numbers(drawn, workers))
+    numbers = _numbers(drawn, _full_names(timelines, hosts))
+    return 2 + len(workers) + len(hosts) + len(numbers)
 
 
 def timeline_body(
-    timelines: Sequence[Timeline], width: int, height: int, first: int = 0
+    timelines: Sequence[Timeline],
+    width: int,
+    height: int,
+    first: int = 0,
+    hosts: Sequence[HostUse] = (),
 ) -> list[Line]:
-    """Return heads, lanes from the ``first`` on, numbers and legend for an area."""
+    """Return heads, lanes from the ``first`` on, numbers and legend for an area.
+
+    Lanes stand under their ``hosts`` if there are any.
+    """
     workers = _workers(timelines)
     if not workers:
         return centred("waiting for the first batch of a checkpoint…", width, height)
     label_width = _label_width(workers)
     drawn = _drawn(parts_of(timelines), width - label_width - 1)
-    numbers = _numbers(drawn, workers)
+    numbers = _numbers(drawn, _full_names(timelines, hosts))
     room = max(1, height - 2 - len(numbers))
-    shown = list(workers)[first : first + (room if len(workers) <= room else room - 1)]
     lanes = _lanes_by_worker(timelines)
+    every = by_host(hosts, [lanes[worker][0][1] for worker in workers])
+    shown = under_heading(every, first)[: room if len(every) <= room else room - 1]
     rows = [_row("", label_width, [_head(one) for one in drawn])]
-    for worker in shown:
-        row = [_lane(one, worker, lanes[worker]) for one in drawn]
-        rows.append(_row(workers[worker], label_width, row))
-    if len(shown) < len(workers):
-        above = f"{first} above, " if first else ""
-        more = len(workers) - len(shown) - first
-        rows.append(line((f" … {above}{more} more workers", "dim")))
+    for entry in shown:
+        if isinstance(entry, HostUse):
+            rows.append(host_line(entry, width, brief=True))
+            continue
+        row = [_lane(one, entry.worker_id, lanes[entry.worker_id]) for one in drawn]
+        rows.append(_row(workers[entry.worker_id], label_width, row))
+    if len(shown) < len(every):
+        above = _lanes_in(every[:first])
+        more = _lanes_in(every[first + len(shown) :])
+        rows.append(line((f" … {f'{above} above, ' if above else ''}{more} more workers", "dim")))
     rows += [_row("", label_width, parts) for parts in numbers]
     rows.append(_legend(drawn, width))
     return rows[:height]
@@ -128,6 +147,18 @@ def _workers(timelines: Sequence[Timeline]) -> dict[int, str]:
     """Return every worker's name by its id."""
     found = {lane.worker_id: safe(lane.device) for t in timelines for lane in t.lanes}
     return dict(sorted(found.items()))
+
+
+def _full_names(timelines: Sequence[Timeline], hosts: Sequence[HostUse]) -> dict[int, str]:
+    """Return every worker's name by its id, with its machine's where there are several."""
+    if not hosts:
+        return _workers(timelines)
+    every = [lane for timeline in timelines for lane in timeline.lanes]
+    return {lane.worker_id: f"{safe(lane.host)} {safe(lane.device)}" for lane in every}
+
+
+def _lanes_in(entries: Sequence[HostUse | Lane]) -> int:
+    return sum(isinstance(entry, Lane) for entry in entries)
 
 
 def _label_width(workers: dict[int, str]) -> int:
@@ -199,7 +230,7 @@ def _imbalance(part: Part, workers: dict[int, str], width: int) -> Line:
         return ()
     text = f"max/mean busy {part.imbalance:.2f}"
     name = f" {workers.get(part.busiest or 0, '')}" if part.imbalance >= 1.005 else ""
-    return line((text + name if cells(text + name) <= min(width, 30) else text, "dim"))
+    return line((text + name if cells(text + name) <= min(width, _NAMED_MOST) else text, "dim"))
 
 
 def _lane(drawn: _Drawn, worker: int, lanes: Sequence[tuple[float, Lane]]) -> Line:

@@ -8,10 +8,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from forked import ForkedEngine
 
 from ctv_engine.settings import Settings
 
@@ -42,14 +44,33 @@ def query(db: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+def settings_for(place: Path, suite: Any, gold: Any = None, **values: Any) -> Settings:
+    """Return settings of a quick run on one CPU worker, but for what ``values`` say."""
+    base: dict[str, Any] = {
+        "db": str(place / "run.db"),
+        "suite": str(suite.directory),
+        "gold": str(gold.directory) if gold else None,
+        "devices": "cpu",
+        "poll_s": 0.1,
+        "quiet_s": 0.1,
+        "cache_dir": str(place / "inputs"),
+    }
+    return Settings(**{**base, **values})
+
+
 @dataclass
 class EngineRun:
     """One engine process and its database."""
 
     settings: Settings
-    process: subprocess.Popen[str] = field(init=False)
+    forked: bool = False
+    """Whether it starts at once, see :mod:`forked`."""
+    process: subprocess.Popen[str] | ForkedEngine = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.forked:
+            self.process = ForkedEngine(self.settings.to_json())
+            return
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ctv_engine", self.settings.to_json()],
             stdout=subprocess.PIPE,
@@ -81,8 +102,7 @@ class EngineRun:
         return wait_until(found, sql)
 
     def finish(self) -> int:
-        self.process.wait(DEADLINE_S)
-        return self.process.returncode
+        return self.process.wait(DEADLINE_S)
 
     def output(self) -> str:
         out, _ = self.process.communicate(timeout=DEADLINE_S)
@@ -93,13 +113,16 @@ class EngineRun:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait(DEADLINE_S)
 
-    def wait_for_workers(self, rows: int) -> list[int]:
-        """Wait until a worker is ready and ``rows`` predictions are stored; return worker pids."""
+    def wait_for_workers(self, rows: int, but: Collection[int] = ()) -> list[int]:
+        """Wait until a worker is ready and ``rows`` predictions are stored; return worker pids.
+
+        ``but`` are workers that were killed, whatever the database says of them yet.
+        """
 
         def found() -> list[int]:
             assert self.process.poll() is None, f"engine ended: {self.output()}"
             ready = self.query("SELECT pid FROM workers WHERE state = 'ready' ORDER BY id")
-            return [pid for (pid,) in ready] if self.count() >= rows else []
+            return [pid for (pid,) in ready if pid not in but] if self.count() >= rows else []
 
         pids: list[int] = wait_until(found, f"a worker and {rows} rows")
         return pids

@@ -48,6 +48,7 @@ from ctv_engine.runtime.messages import (
     WorkerLost,
     WorkerReady,
 )
+from ctv_engine.store.rows import EventLevel
 from ctv_engine.telemetry.poller import News
 
 WAIT_S = 0.1
@@ -418,22 +419,24 @@ class Driver:
 
     def _refresh(self) -> None:
         """Take note of machines that came or went."""
-        listed = self._listed
-        if not listed:
+        if not self._listed:
             return
-        names = hosts_of(listed)
+        alive = {one["NodeID"] for one in self._listed if one["Alive"]}
         for node in list(self._nodes.values()):
-            if node.node_id not in names:
+            if node.node_id not in alive:
                 self._lose(node, "Ray has declared it dead")
-        known = {node.node_id for node in self._nodes.values()}
-        for one in listed:
+        # Ray takes its time to notice; one that is back has its name from the one that is gone.
+        now = time.monotonic()
+        gone = {n for n, at in self._lost_at.items() if now - at < RETRY_S}
+        there = [one for one in self._listed if one["NodeID"] in alive - gone]
+        names, known = hosts_of(there), {node.node_id for node in self._nodes.values()}
+        for one in there:
             node_id = one["NodeID"]
-            again = time.monotonic() - self._lost_at.get(node_id, -1e9) > RETRY_S
-            if node_id not in names or node_id in known or not again:
-                continue
-            slots = self._slots(node_id, 0)
-            if slots:
-                self._join(Node(node_id, names[node_id], one["NodeManagerAddress"], slots))
+            name = names[node_id]
+            if name in self._nodes:
+                name = f"{name}-{node_id[:6]}"
+            if node_id not in known and (slots := self._slots(node_id, 0)):
+                self._join(Node(node_id, name, one["NodeManagerAddress"], slots))
         for node in self._nodes.values():
             own = [actor for actor in self._workers.values() if actor.node is node]
             if node.ready and all(actor.ready for actor in own):
@@ -492,7 +495,7 @@ class Driver:
                 self._ask_clock(node)
                 self._send(node.row())
                 text = f"{node.host} ({node.address}) has joined, {node.slots} workers"
-                self._send(News("info", text))
+                self._send(_told("info", text))
 
         self._streams[node.stream] = take
 
@@ -521,7 +524,7 @@ class Driver:
         self._spreading.forget(node)
         if told:
             self._send(node.row(silent_s))
-            self._send(News("error", f"{node.host} ({node.address}) has left: {reason}"))
+            self._send(_told("error", f"{node.host} ({node.address}) has left: {reason}"))
         self._tell_places()
 
     def _end_workers(self, node: Node, reason: str) -> None:
@@ -584,7 +587,7 @@ class Driver:
             self._source = made.remote()
         size = sum(tree.files.values())
         text = f"{node.host} gets a copy of the {tree.what} ({size / 1e6:,.1f} MB)"
-        self._send(News("info", text))
+        self._send(_told("info", text))
         self._on_answer(node.agent.fetch.remote(tree, self._source), answer)
 
     def drop(self, node: Node, digest: str) -> None:
@@ -596,13 +599,17 @@ class Driver:
         node.state, node.reason = "set aside", reason
         self._end_workers(node, f"{node.host} is set aside: {reason}")
         self._send(node.row())
-        self._send(News("error", f"{node.host} ({node.address}) is not used: {reason}"))
+        self._send(_told("error", f"{node.host} ({node.address}) is not used: {reason}"))
 
     def take_back(self, node: Node) -> None:
         """See :class:`ctv_engine.cluster.spreading.Caller`."""
         node.state, node.reason = "joined", None
         self._send(node.row())
-        self._send(News("info", f"{node.host} ({node.address}) is used again"))
+        self._send(_told("info", f"{node.host} ({node.address}) is used again"))
+
+
+def _told(level: EventLevel, text: str) -> News:
+    return News(level, text, "cluster")
 
 
 def _cause(error: Exception | None) -> str:

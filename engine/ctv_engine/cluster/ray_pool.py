@@ -218,11 +218,15 @@ class RayPool:
             self._first.put(message)
             if isinstance(message, Connected):
                 if self._refused is not None:
-                    self._news.put(News("info", f"connected to Ray at {message.address} again"))
+                    self._news.put(
+                        News("info", f"connected to Ray at {message.address} again", "cluster")
+                    )
                 self._refused = None
             elif message.reason != self._refused:
                 self._refused = message.reason
-                self._news.put(News("error", f"{message.reason}; tried again until it answers"))
+                self._news.put(
+                    News("error", f"{message.reason}; tried again until it answers", "cluster")
+                )
 
     def _take_readings(self, readings: Readings) -> None:
         with self._turn:
@@ -255,7 +259,7 @@ class RayPool:
             self._inbox.put((worker_id, WorkerLost(reason, blameless=True)))
         if self._refused is None:
             self._refused = reason
-            self._news.put(News("error", f"{reason}; connecting again"))
+            self._news.put(News("error", f"{reason}; connecting again", "cluster"))
 
 
 def _all_of(waiting: queue.SimpleQueue[T]) -> list[T]:

@@ -64,5 +64,24 @@ A worker does one thing at a time, so that of what began before its wait only th
 reach into it: the index finds it and those after it.
 """
 
+HOST_BALANCE_VIEW = """
+CREATE VIEW host_balance AS
+-- Which machine worked and waited: one row per evaluation and machine with a worker that was up
+-- while it ran.
+--
+-- evaluation_id INTEGER: The evaluation.
+-- checkpoint_id, mode: see evaluations
+-- host: see workers
+-- workers INTEGER: Workers of it, those that were replaced meanwhile too. [workers]
+-- busy_s REAL: Sum of what they did for it. [s]
+-- wait_s REAL: Sum of their waits, see gpu_balance. [s]
+-- idle_fraction REAL: wait_s / (busy_s + wait_s). [0…1] NULL: they neither worked nor waited.
+SELECT evaluation_id, checkpoint_id, mode, host, count(*) AS workers,
+       sum(busy_s) AS busy_s, sum(wait_s) AS wait_s,
+       sum(wait_s) / nullif(sum(busy_s) + sum(wait_s), 0.0) AS idle_fraction
+FROM gpu_balance GROUP BY evaluation_id, host;
+"""
+"""The same by machine."""
+
 BALANCE_OF_ONE = _BALANCE.format(which=" WHERE e.id = ?")
 """The view's rows of one evaluation, without looking at the others."""

@@ -50,6 +50,56 @@ CREATE INDEX IF NOT EXISTS spans_of_evaluation ON spans(evaluation_id, worker_id
 CREATE INDEX IF NOT EXISTS spans_of_worker ON spans(worker_id, started_at);
 """
 
+_MINUTES = """
+{made} gpu_minutes
+-- The readings of a device in one minute; kept for good.
+(
+    -- UUID of the device, see gpu_samples.
+    gpu_uuid TEXT NOT NULL,
+    -- The minute. [epoch min]
+    bucket INTEGER NOT NULL,
+    -- Its machine.
+    host TEXT NOT NULL,
+    -- Readings in it. [readings]
+    n INTEGER NOT NULL,
+    -- Share of the time in which something ran. [%] NULL: never read in this minute.
+    utilisation_mean REAL, utilisation_min REAL, utilisation_max REAL,
+    -- Memory in use, by anybody. [bytes] NULL: never read in this minute.
+    memory_used_mean REAL, memory_used_min INTEGER, memory_used_max INTEGER,
+    -- Power. [W] NULL: never read in this minute.
+    power_w_mean REAL, power_w_min REAL, power_w_max REAL,
+    -- Temperature. [°C] NULL: never read in this minute.
+    temperature_c_mean REAL, temperature_c_min REAL, temperature_c_max REAL,
+    -- Clock of the multiprocessors. [MHz] NULL: never read in this minute.
+    sm_clock_mhz_mean REAL, sm_clock_mhz_min REAL, sm_clock_mhz_max REAL,
+    -- Those of the n readings in which the device answered. [readings] NULL: in a file from before
+    -- the first release.
+    answered_n INTEGER,
+    -- Share of the readings in which something held the clocks down. [0…1] NULL: never read in this
+    -- minute.
+    throttled REAL,
+    -- What that was, apart by commas. NULL: nothing, or never read in this minute.
+    throttle TEXT,
+    -- Power that it may take. [W] NULL: never read in this minute.
+    power_limit_w_mean REAL, power_limit_w_min REAL, power_limit_w_max REAL,
+    -- Memory of processes that are not the engine's. [bytes] NULL: never read in this minute.
+    other_memory_mean REAL, other_memory_min INTEGER, other_memory_max INTEGER,
+    -- Traffic on PCIe, received. [bytes/s] NULL: never read in this minute.
+    pcie_rx_bytes_s_mean REAL, pcie_rx_bytes_s_min INTEGER, pcie_rx_bytes_s_max INTEGER,
+    -- Traffic on PCIe, sent. [bytes/s] NULL: never read in this minute.
+    pcie_tx_bytes_s_mean REAL, pcie_tx_bytes_s_min INTEGER, pcie_tx_bytes_s_max INTEGER,
+    -- All of its memory. [bytes] NULL: never read in this minute.
+    memory_total_max INTEGER,
+    -- Processes that compute on it: all, and those that are not the engine's. [processes]
+    -- NULL: never read in this minute.
+    processes_max INTEGER, other_processes_max INTEGER,
+    -- Memory errors since the driver was loaded: corrected, and not. [errors] NULL: never read in
+    -- this minute.
+    ecc_corrected_max INTEGER, ecc_uncorrected_max INTEGER,
+    PRIMARY KEY ({key})
+) STRICT, WITHOUT ROWID;
+"""
+
 DEVICES = """
 CREATE TABLE IF NOT EXISTS gpus
 -- What does not change about a GPU or a MIG instance.
@@ -123,54 +173,7 @@ CREATE TABLE IF NOT EXISTS gpu_samples
 ) STRICT;
 CREATE INDEX IF NOT EXISTS gpu_samples_by_time ON gpu_samples(at);
 
-CREATE TABLE IF NOT EXISTS gpu_minutes
--- The readings of a device in one minute; kept for good.
-(
-    -- UUID of the device, see gpu_samples.
-    gpu_uuid TEXT NOT NULL,
-    -- The minute. [epoch min]
-    bucket INTEGER NOT NULL,
-    -- Its machine.
-    host TEXT NOT NULL,
-    -- Readings in it. [readings]
-    n INTEGER NOT NULL,
-    -- Share of the time in which something ran. [%] NULL: never read in this minute.
-    utilisation_mean REAL, utilisation_min REAL, utilisation_max REAL,
-    -- Memory in use, by anybody. [bytes] NULL: never read in this minute.
-    memory_used_mean REAL, memory_used_min INTEGER, memory_used_max INTEGER,
-    -- Power. [W] NULL: never read in this minute.
-    power_w_mean REAL, power_w_min REAL, power_w_max REAL,
-    -- Temperature. [°C] NULL: never read in this minute.
-    temperature_c_mean REAL, temperature_c_min REAL, temperature_c_max REAL,
-    -- Clock of the multiprocessors. [MHz] NULL: never read in this minute.
-    sm_clock_mhz_mean REAL, sm_clock_mhz_min REAL, sm_clock_mhz_max REAL,
-    -- Those of the n readings in which the device answered. [readings] NULL: in a file from before
-    -- the first release.
-    answered_n INTEGER,
-    -- Share of the readings in which something held the clocks down. [0…1] NULL: never read in this
-    -- minute.
-    throttled REAL,
-    -- What that was, apart by commas. NULL: nothing, or never read in this minute.
-    throttle TEXT,
-    -- Power that it may take. [W] NULL: never read in this minute.
-    power_limit_w_mean REAL, power_limit_w_min REAL, power_limit_w_max REAL,
-    -- Memory of processes that are not the engine's. [bytes] NULL: never read in this minute.
-    other_memory_mean REAL, other_memory_min INTEGER, other_memory_max INTEGER,
-    -- Traffic on PCIe, received. [bytes/s] NULL: never read in this minute.
-    pcie_rx_bytes_s_mean REAL, pcie_rx_bytes_s_min INTEGER, pcie_rx_bytes_s_max INTEGER,
-    -- Traffic on PCIe, sent. [bytes/s] NULL: never read in this minute.
-    pcie_tx_bytes_s_mean REAL, pcie_tx_bytes_s_min INTEGER, pcie_tx_bytes_s_max INTEGER,
-    -- All of its memory. [bytes] NULL: never read in this minute.
-    memory_total_max INTEGER,
-    -- Processes that compute on it: all, and those that are not the engine's. [processes]
-    -- NULL: never read in this minute.
-    processes_max INTEGER, other_processes_max INTEGER,
-    -- Memory errors since the driver was loaded: corrected, and not. [errors] NULL: never read in
-    -- this minute.
-    ecc_corrected_max INTEGER, ecc_uncorrected_max INTEGER,
-    PRIMARY KEY (gpu_uuid, bucket)
-) STRICT, WITHOUT ROWID;
-"""
+""" + _MINUTES.format(made="CREATE TABLE IF NOT EXISTS", key="gpu_uuid, bucket")
 
 SAID = """
 CREATE TABLE IF NOT EXISTS events
@@ -249,3 +252,6 @@ CREATE TABLE nodes
     silent_s REAL
 ) STRICT;
 """
+
+MINUTES = _MINUTES.format(made="CREATE TABLE", key="gpu_uuid, bucket, host")
+"""Since version 6: a process that stands in for a GPU is called alike on every machine."""

@@ -30,9 +30,9 @@ def _statement() -> str:
     picks |= {f"{name}_max": f"max({name})" for name in _LEVELS}
     return (
         f"INSERT INTO gpu_minutes (gpu_uuid, bucket, host, {', '.join(picks)})"
-        f" SELECT gpu_uuid, CAST(at / 60 AS INTEGER), max(host), {', '.join(picks.values())}"
-        " FROM gpu_samples WHERE at >= ? AND at < ? GROUP BY 1, 2"
-        " ON CONFLICT (gpu_uuid, bucket) DO NOTHING"
+        f" SELECT gpu_uuid, CAST(at / 60 AS INTEGER), host, {', '.join(picks.values())}"
+        " FROM gpu_samples WHERE at >= ? AND at < ? GROUP BY 1, 2, 3"
+        " ON CONFLICT (gpu_uuid, bucket, host) DO NOTHING"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 APPLICATION_ID = 0x43545631
 """``PRAGMA application_id`` of our files ("CTV1")."""
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """``PRAGMA user_version``; a reader refuses a file with a higher one."""
 
 MACRO = "macro"

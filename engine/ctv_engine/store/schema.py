@@ -14,9 +14,10 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from ctv_engine.store.balance import HOST_BALANCE_VIEW
 from ctv_engine.store.evidence_tables import EVIDENCE
 from ctv_engine.store.further_tables import FURTHER
-from ctv_engine.store.machine_tables import DEVICES, NODES, SAID, WORK
+from ctv_engine.store.machine_tables import DEVICES, MINUTES, NODES, SAID, WORK
 from ctv_engine.store.rows import APPLICATION_ID, SCHEMA_VERSION
 from ctv_engine.store.tables import ANSWERED, ASKED
 from ctv_engine.store.views import VIEWS
@@ -53,6 +54,19 @@ def rotations_and_cloze(db: Database) -> None:
 def evidence(db: Database) -> None:
     """Add what scores say beyond correlations: version 7."""
     for statement in _statements(EVIDENCE):
+        db.execute(statement)
+
+
+@migrations()
+def hosts(db: Database) -> None:
+    """Add the balance of machines, and minutes of devices named alike on several: version 8."""
+    columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(gpu_minutes)"))
+    db.execute("ALTER TABLE gpu_minutes RENAME TO _gpu_minutes")
+    for statement in _statements(MINUTES):
+        db.execute(statement)
+    db.execute(f"INSERT INTO gpu_minutes ({columns}) SELECT {columns} FROM _gpu_minutes")
+    db.execute("DROP TABLE _gpu_minutes")
+    for statement in _statements(HOST_BALANCE_VIEW):
         db.execute(statement)
 
 

@@ -79,7 +79,7 @@ def test_the_straggler_ended_last_and_others_waited() -> None:
     ended = timeline("done", a=(6.0, 4.0), b=(10.0, 0.0), c=(9.0, 1.0))
     found = straggler([ended])
     assert found is not None and (found.device, found.waited_s) == ("b", 4.0)
-    assert waits([ended]) == {"a": 0.4, "b": 0.0, "c": 0.1}
+    assert waits([ended]) == {("", "a"): 0.4, ("", "b"): 0.0, ("", "c"): 0.1}
 
 
 @pytest.mark.parametrize(

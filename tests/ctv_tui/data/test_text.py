@@ -51,7 +51,7 @@ def test_the_json_of_a_small_run(tmp_path: Path) -> None:
     assert document["engine"]["heartbeat_age_s"] == 1.0
     assert set(document) == {
         "format", "read_at", "database", "run", "engine", "lag", "checkpoints", "evaluations",
-        "scores", "correlations", "evidence", "ranking", "latency", "devices", "events",
+        "scores", "correlations", "evidence", "ranking", "latency", "devices", "hosts", "events",
     }  # fmt: skip
     assert document["scores"][0] | {"value": 0, "stderr": 0} == {
         "mode": "closed", "dataset": "macro", "step": 100, "value": 0, "stderr": 0, "n": 80,

@@ -158,6 +158,20 @@ def test_waits_are_the_time_after_the_own_last_span(ask: Ask, table: Any) -> Non
     assert {row["step"] for row in ask("waits")} == {240, 280, LAST}
 
 
+def test_a_machine_worked_and_waited_as_its_workers_did(ask: Ask, table: Any) -> None:
+    balance = table(
+        "SELECT b.*, c.step FROM gpu_balance b JOIN checkpoints c ON c.id = b.checkpoint_id"
+    )
+    found = ask("hosts", last=8)
+    assert len(found) == 8 * 3
+    for row in found:
+        own = of(balance, step=row["step"], mode=row["mode"], host=row["host"])
+        assert row["workers"] == len(own) == 2
+        busy, wait = (sum(one[name] for one in own) for name in ("busy_s", "wait_s"))
+        assert (row["busy_s"], row["wait_s"]) == (near(busy, 2), near(wait, 2))
+        assert row["idle_percent"] == near(100 * wait / (busy + wait), 1)
+
+
 def test_stragglers_come_last(ask: Ask, table: Any) -> None:
     spans = [one for one in table(SPANS) if one["batch_id"] is not None]
     found = ask("stragglers", last=2)

@@ -20,7 +20,7 @@ DOCS = TESTS.parent / "docs"
 SHORT, LONG = 30_000, 60_000
 """Predictions of two runs with the same items, one with twice the checkpoints of the other."""
 MOST_STEPS = 350_000
-GROW = {"waits": 1_500_000, "correlation": 850_000}
+GROW = {"waits": 1_500_000, "hosts": 2_500_000, "correlation": 850_000}
 """What these take is for every evaluation and every correlation of a run: rows of small tables."""
 OF_ONE_RUN = [name for name in NAMES if "run" in dict(named_query(name).parameters)]
 BIG = "predictions|spans|gpu_samples|gpu_minutes|prompt_lengths|events|correlations"

@@ -15,7 +15,7 @@ from ctv_engine.settings import Settings
 
 BATCH = 3
 START_S = 400.0
-"""Seven workers that share two cores take minutes to start."""
+"""Seven workers share two cores."""
 NUMBERS = {8, 9, 10}
 """Columns of a prediction in which rounding shows: gold_logprob, gold_prob, option_mass."""
 BY_WHOM = {11, 15}
@@ -38,12 +38,18 @@ def settings_for(place: Path, suite: Any, gold: Any, **values: Any) -> Settings:
 
 
 def finished(
-    place: Path, suite: Any, gold: Any, checkpoints: list[Path], **values: Any
+    place: Path,
+    suite: Any,
+    gold: Any,
+    checkpoints: list[Path],
+    *,
+    forked: bool = True,
+    **values: Any,
 ) -> EngineRun:
     """Run an engine over checkpoints until all is scored; return the ended run."""
     place.mkdir(parents=True)
     paths = tuple(map(str, checkpoints))
-    run = EngineRun(settings_for(place, suite, gold, checkpoints=paths, **values))
+    run = EngineRun(settings_for(place, suite, gold, checkpoints=paths, **values), forked=forked)
     assert run.finish() == 0, run.output()
     return run
 
@@ -66,7 +72,7 @@ def alone(
 ) -> EngineRun:
     """What one worker makes of two checkpoints, with and without pairing."""
     place = tmp_path_factory.mktemp("alone") / "run"
-    return finished(place, *few, checkpoints[:2], pairing=request.param)
+    return finished(place, *few, checkpoints[:2], forked=False, pairing=request.param)
 
 
 def test_one_worker_answers_everything(alone: EngineRun) -> None:
@@ -89,7 +95,8 @@ def test_predictions_are_bit_equal_for_any_number_of_workers(
     watched = tmp_path / "watched"
     watched.mkdir()
     values = {"checkpoint_dir": str(watched), "devices": f"cpu:{workers}", "drain": False}
-    run = EngineRun(settings_for(tmp_path, *few, pairing=alone.settings.pairing, **values))
+    settings = settings_for(tmp_path, *few, pairing=alone.settings.pairing, **values)
+    run = EngineRun(settings, forked=workers > 2)
     ready = "SELECT count(*) FROM workers WHERE state = 'ready'"
     wait_until(lambda: run.query(ready) == [(workers,)], "all workers are ready", START_S)
     for directory in checkpoints[:2]:

@@ -25,7 +25,8 @@ def test_a_running_engine_takes_it(tmp_path: Path, suite: Suite) -> None:
             poll_s=0.1,
             quiet_s=0.1,
             cache_dir=str(tmp_path / "inputs"),
-        )
+        ),
+        forked=True,
     )
     try:
         engine.wait("SELECT count(*) = 2 FROM evaluations WHERE state = 'done'")

@@ -33,7 +33,8 @@ def test_a_stopped_worker_is_noticed_and_replaced(
     tmp_path: Path, suite: Any, checkpoints: list[Path]
 ) -> None:
     run = EngineRun(
-        settings_for(tmp_path, suite, checkpoints[0], batch_size=1, hang_s=120.0, silence_s=6.0)
+        settings_for(tmp_path, suite, checkpoints[0], batch_size=1, hang_s=120.0, silence_s=4.0),
+        forked=True,
     )
     (pid,) = run.wait_for_workers(rows=1)
     os.kill(pid, signal.SIGSTOP)
@@ -54,7 +55,9 @@ def test_a_worker_whose_heart_beats_but_whose_work_stands_still_is_replaced(tmp_
     """A picture becomes a pipe that nobody writes to: opening it never returns."""
     suite = tiny.make_suite(tmp_path / "suite", 12)
     checkpoint = tiny.save_checkpoint(tmp_path / "checkpoint-1", 1, seed=1)
-    run = EngineRun(settings_for(tmp_path, suite, checkpoint, batch_size=1, hang_s=6.0))
+    run = EngineRun(
+        settings_for(tmp_path, suite, checkpoint, batch_size=1, hang_s=4.0), forked=True
+    )
     run.wait("SELECT count(*) >= 48 FROM prompt_lengths")
     picture = suite.image_path([item for item in suite.items if item.dataset == "short"][-1])
     content = picture.read_bytes()

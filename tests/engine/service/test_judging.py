@@ -71,7 +71,8 @@ def run(tmp_path: Path, suite: Suite, checkpoint: Path, **values: Any) -> Engine
             drain=True,
             cache_dir=str(tmp_path / "inputs"),
             **values,
-        )
+        ),
+        forked=True,
     )
 
 

@@ -193,14 +193,15 @@ def test_a_run_that_was_paused_ends_as_one_that_was_not(
             db=str(tmp_path / "plain.db"),
             checkpoints=tuple(map(str, checkpoints[:2])),
             drain=True,
-        )
+        ),
+        forked=True,
     )
     assert plain.finish() == 0, plain.output()
 
     watched = tmp_path / "run"
     watched.mkdir()
     shutil.copytree(checkpoints[0], watched / checkpoints[0].name)
-    run = EngineRun(settings_for(tmp_path, suite, checkpoint_dir=str(watched)))
+    run = EngineRun(settings_for(tmp_path, suite, checkpoint_dir=str(watched)), forked=True)
     pids = run.wait_for_workers(rows=5)
     paused = ctv("pause", "--db", str(run.db))
     assert paused.returncode == 0, paused.stderr
@@ -234,7 +235,9 @@ def test_a_run_that_was_paused_ends_as_one_that_was_not(
 
 @pytest.mark.slow
 def test_a_pause_outlives_the_engine(tmp_path: Path, checkpoints: list[Path], suite: Any) -> None:
-    settings = settings_for(tmp_path, suite, checkpoints=(str(checkpoints[0]),), drain=True)
+    settings = settings_for(
+        tmp_path, suite, checkpoints=(str(checkpoints[0]),), drain=True, devices="cpu"
+    )
     first = EngineRun(settings)
     pids = first.wait_for_workers(rows=1)
     for pid in pids:  # batches that take long
@@ -248,7 +251,7 @@ def test_a_pause_outlives_the_engine(tmp_path: Path, checkpoints: list[Path], su
     first.wait("SELECT state = 'paused' FROM engine")
     answered = first.count()
     first.kill()
-    second = EngineRun(settings)
+    second = EngineRun(settings, forked=True)
     second.wait(f"SELECT pid = {second.process.pid} AND state = 'paused' FROM engine")
     second.wait("SELECT count(*) FROM events WHERE message LIKE 'it starts paused, as was asked%'")
     assert (second.count(), second.query(WORKERS)) == (answered, [])
@@ -257,7 +260,7 @@ def test_a_pause_outlives_the_engine(tmp_path: Path, checkpoints: list[Path], su
     resumed = ctv("resume", "--db", str(second.db))
     assert resumed.returncode == 0
     assert "no engine is running; the next one does not start paused" in resumed.stdout
-    third = EngineRun(settings)
+    third = EngineRun(settings, forked=True)
     assert third.finish() == 0, third.output()
     assert third.query("SELECT count(*), count(DISTINCT item_id) FROM predictions") == [(48, 24)]
 
@@ -267,7 +270,7 @@ def test_a_new_database_does_not_inherit_the_pause_of_an_old_one(
 ) -> None:
     settings = settings_for(tmp_path, suite, checkpoints=(str(checkpoints[0]),), drain=True)
     ask_pause(Path(settings.db))
-    run = EngineRun(settings)
+    run = EngineRun(settings, forked=True)
     assert run.finish() == 0, run.output()
     assert not pause_path(run.db).exists()
 
@@ -279,7 +282,7 @@ def test_static_shards_go_on_after_a_pause(
     settings = settings_for(
         tmp_path, suite, checkpoints=(str(checkpoints[0]),), drain=True, schedule="static"
     )
-    run = EngineRun(settings)
+    run = EngineRun(settings, forked=True)
     run.wait_for_workers(rows=3)
     assert ctv("pause", "--db", str(run.db)).returncode == 0
     assert ctv("resume", "--db", str(run.db)).returncode == 0
@@ -297,7 +300,7 @@ def test_an_engine_that_is_to_resume_waits_for_a_free_gpu(
     driver.set("gpus 2", *IDLE, "process * 4242 1000")
     settings = settings_for(tmp_path, suite, checkpoints=(str(checkpoints[0]),), devices="cpu")
     with pytest.MonkeyPatch.context() as patch:  # a database that was used before
-        first = EngineRun(settings)
+        first = EngineRun(settings, forked=True)
         first.wait("SELECT state IN ('starting', 'scoring') FROM engine")
         assert ctv("stop", "--db", str(first.db)).returncode == 0
         for name, value in driver.environment().items():

@@ -44,7 +44,8 @@ def test_a_run_writes_real_event_files(
             drain=True,
             cache_dir=str(tmp_path / "inputs"),
             log_to=(f"tensorboard:{board}",),
-        )
+        ),
+        forked=True,
     )
     assert engine.finish() == 0, engine.output()
     found = read_events(board)

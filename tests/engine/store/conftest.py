@@ -54,10 +54,11 @@ class Book:
         self,
         device: str = "cpu:0",
         *,
+        host: str = "host",
         ready_at: float | None = 0.0,
         ended_at: float | None = None,
     ) -> int:
-        worker = self.writer.add_worker(self.run_id, "host", device)
+        worker = self.writer.add_worker(self.run_id, host, device)
         self.writer.connection.execute(
             "UPDATE workers SET started_at = -5, ready_at = ?, ended_at = ? WHERE id = ?",
             (ready_at, ended_at, worker),

@@ -38,6 +38,8 @@ INSERT INTO predictions (evaluation_id, item_id, permutation, worker_id, batch_i
 INSERT INTO scores (evaluation_id, dataset, metric, value, n) VALUES (1, 'chart', 'score', 0.5, 2);
 INSERT INTO spans (worker_id, evaluation_id, batch_id, kind, started_at, ended_at)
     VALUES (1, 1, 0, 'prefill', 1.0, 2.0);
+INSERT INTO gpu_minutes (gpu_uuid, bucket, host, n, utilisation_mean, throttle)
+    VALUES ('cpu-0', 100, 'host', 60, 41.5, NULL), ('GPU-1', 100, 'host', 59, 97.25, 'power');
 """
 
 

@@ -244,3 +244,17 @@ def test_a_week_of_sixteen_gpus_stays_under_100_megabytes(tmp_path: Path) -> Non
     assert raw > 0 and day > 0
     assert week < LIMIT_BYTES
     assert fold_s < 5.0, "an hour at once, as after a restart"
+
+
+def test_processes_that_are_called_alike_on_two_machines_keep_minutes_of_their_own(
+    book: Any,
+) -> None:
+    samples = [
+        replace(EMPTY, at=START + second, gpu_uuid="cpu-0", host=host, utilisation=busy)
+        for second in range(60)
+        for host, busy in (("a", 20.0), ("b", 80.0))
+    ]
+    book.writer.add_samples(samples)
+    book.writer.fold_samples(START + 60)
+    found = book.query("SELECT host, n, utilisation_mean FROM gpu_minutes ORDER BY host")
+    assert found == [("a", 60, 20.0), ("b", 60, 80.0)]

@@ -69,6 +69,21 @@ def test_the_wait_of_three_workers(book: Any) -> None:
     }
 
 
+def test_machines_have_the_sums_of_their_workers(book: Any) -> None:
+    evaluation, other = book.evaluation(10), book.evaluation(20)
+    first, second = (book.worker("cpu:0", host=host) for host in ("a", "b"))
+    third = book.worker("cpu:1", host="b")
+    book.spans(evaluation, first, (100.0, 110.0))
+    book.spans(evaluation, second, (100.0, 103.0))
+    book.spans(evaluation, third, (100.0, 105.0))
+    sql = "SELECT mode, host, workers, busy_s, wait_s, idle_fraction FROM host_balance"
+    assert book.query(f"{sql} WHERE evaluation_id = ? ORDER BY host", evaluation) == [
+        ("closed", "a", 1, 10.0, 0.0, 0.0),
+        ("closed", "b", 2, 8.0, 12.0, 0.6),  # 3 and 5 s of work, 7 and 5 s of waiting
+    ]
+    assert book.query(f"{sql} WHERE evaluation_id = ?", other) == []
+
+
 def test_what_a_worker_was_in_the_middle_of_is_no_waiting_in_the_end(book: Any) -> None:
     first, second = book.evaluation(10), book.evaluation(20)
     one, two = (book.worker(f"cpu:{n}") for n in range(2))

@@ -19,6 +19,7 @@ NAMES = (
     "correlation",
     "evidence",
     "waits",
+    "hosts",
     "stragglers",
     "latency",
     "saving",

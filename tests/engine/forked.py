@@ -1,0 +1,88 @@
+"""Engines and workers that start at once: forked from one process that has imported torch.
+
+Importing torch and transformers is five of the six seconds that a small run takes. Here one
+process of a test session has done it, and engines and their workers are forked from it, each a
+process of its own. Nothing else has happened in that process, so there is nothing for a fork to
+break. What differs from an engine of the command line: a worker's parent is that process, so
+that it learns of its engine's death from its pipe alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import IO, Any
+
+PRELOADED = ["ctv_engine.models.transformers_adapter", "transformers.models.llava.modeling_llava"]
+REAL_CONTEXT = multiprocessing.get_context
+
+
+def get_context(method: str | None = None) -> Any:
+    """Stand in for the function of :mod:`multiprocessing`: processes are forked, not spawned."""
+    if method != "spawn":
+        return REAL_CONTEXT(method)
+    context = REAL_CONTEXT("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+class ForkedEngine:
+    """``python -m ctv_engine SETTINGS`` with the calls of a ``Popen`` that tests use."""
+
+    def __init__(self, settings: str) -> None:
+        self._output: IO[str] = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115
+        self._process = get_context("spawn").Process(
+            target=_run, args=(settings, self._output.name, dict(os.environ))
+        )
+        self._process.start()
+        atexit.register(self._process.kill)  # a failed test's engine would be waited for
+
+    @property
+    def pid(self) -> int:
+        pid: int = self._process.pid
+        return pid
+
+    @property
+    def returncode(self) -> int | None:
+        status: int | None = self._process.exitcode
+        return status
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        self._process.join(timeout)
+        assert self.returncode is not None, f"the engine has not ended within {timeout:.0f} s"
+        return self.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, None]:
+        self.wait(timeout)
+        return Path(self._output.name).read_text(), None
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def _run(settings: str, output: str, environment: dict[str, str]) -> None:
+    """The engine's whole life; its workers are forked from where it was."""
+    from ctv_engine.__main__ import main
+
+    os.environ.clear()
+    os.environ.update(environment)
+    with Path(output).open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    # As its documentation has it, a child uses its parent's server; its code starts another.
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
+    multiprocessing.get_context = get_context  # type: ignore[assignment]
+    sys.argv = ["ctv_engine", settings]
+    sys.exit(main())
