@@ -1,58 +1,11 @@
-"""A cluster of one head and three machines with four stand-ins for GPUs each, shared by a file."""
+"""A cluster of one head and three machines with four stand-ins for GPUs each."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-TOKEN = "0123456789abcdef" * 2
-GPUS = 4
-
-
-@dataclass
-class FakeCluster:
-    """See :mod:`fake_cluster`. ``nodes`` are arguments of machines beside the head."""
-
-    nodes: list[dict[str, Any]]
-    head: dict[str, Any] = field(default_factory=lambda: {"node_name": "head", "num_gpus": GPUS})
-
-    def __post_init__(self) -> None:
-        script = Path(__file__).with_name("fake_cluster.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), json.dumps(self.head), json.dumps(self.nodes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
-        )
-        self.address = self._line()
-        assert self.address, "the cluster did not start"
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def tell(self, command: str) -> None:
-        """Give a command and wait until it is done."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        assert self._line() == "done"
-
-    def end(self) -> None:
-        """Kill everything."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(60)
+from clusters import TOKEN, FakeCluster, machines
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,10 +15,6 @@ def token() -> Iterator[None]:
         patch.setenv("RAY_AUTH_TOKEN", TOKEN)
         patch.delenv("RAY_ADDRESS", raising=False)
         yield
-
-
-def machines(*names: str, gpus: int = GPUS) -> list[dict[str, Any]]:
-    return [{"node_name": name, "num_gpus": gpus} for name in names]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,153 @@
+"""Who gets a copy, who reads the shared file system, and who is set aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctv_engine.cluster.members import Node, differences, hosts_of, in_our_time, versions
+from ctv_engine.cluster.spreading import Answer, Spreading
+from ctv_engine.cluster.trees import Tree
+from ctv_engine.runtime.messages import TimedSpan, UnitDone
+
+HOME = "id-home"
+
+
+class Desk:
+    """Machines of which some see the files; answers come when :meth:`settle` is called."""
+
+    def __init__(self, files: Any, seeing: set[str], full: tuple[str, ...] = ()) -> None:
+        self.nodes = [Node(f"id-{n}", n, "10.0.0.1", 1) for n in ("home", "a", "b")]
+        self.seeing, self.full = seeing, full
+        self.spreading = Spreading(files, HOME, self)
+        self.waiting: list[Any] = []
+        self.done: list[str] = []
+        self.dropped: list[tuple[str, str]] = []
+
+    def look(self, node: Node, tree: Tree, patience_s: float, answer: Answer) -> None:
+        reason = None if node.host in self.seeing else "no such directory: /run"
+        self.waiting.append(lambda: answer(reason, None))
+
+    def fetch(self, node: Node, tree: Tree, answer: Answer) -> None:
+        self.done.append(f"copy to {node.host}")
+        error = OSError(28, "No space left on device") if node.host in self.full else None
+        self.waiting.append(lambda: answer(Path("/copies") / tree.digest, error))
+
+    def drop(self, node: Node, digest: str) -> None:
+        self.dropped.append((node.host, digest))
+
+    def set_aside(self, node: Node, reason: str) -> None:
+        node.state, node.reason = "set aside", reason
+
+    def take_back(self, node: Node) -> None:
+        node.state, node.reason = "joined", None
+
+    def need(self, host: str, tree: Tree) -> None:
+        node = self.node(host)
+        self.spreading.need(node, [tree], self.nodes, lambda: self.done.append(f"{host} goes on"))
+
+    def node(self, host: str) -> Node:
+        return next(node for node in self.nodes if node.host == host)
+
+    def settle(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def tree(number: int = 1) -> Tree:
+    return Tree("files", "checkpoint", Path(f"/run/{number}"), {"f": 1}, f"d{number}")
+
+
+def test_where_all_see_the_files_nothing_is_copied() -> None:
+    desk = Desk("auto", {"a", "b"})
+    for host in ("home", "a", "b"):
+        desk.need(host, tree())
+    assert desk.done == ["home goes on"]
+    desk.settle()
+    assert sorted(desk.done) == ["a goes on", "b goes on", "home goes on"]
+    assert desk.spreading.path(desk.node("a"), tree()) == Path("/run/1")
+
+
+def test_where_no_other_machine_sees_them_each_gets_one_copy() -> None:
+    desk = Desk("auto", set())
+    desk.need("a", tree())
+    desk.need("a", tree())
+    desk.settle()
+    assert desk.done.count("copy to a") == 1 and desk.done.count("a goes on") == 2
+    desk.need("b", tree())
+    desk.settle()
+    assert desk.done.count("copy to b") == 1 and desk.done[-1] == "b goes on"
+    assert desk.spreading.path(desk.node("b"), tree()) == Path("/copies/d1")
+
+
+@pytest.mark.parametrize("files", ["auto", "shared"])
+def test_a_machine_that_lacks_the_mount_is_set_aside_until_it_has_it(files: Any) -> None:
+    desk = Desk(files, {"a"})
+    desk.need("a", tree())
+    desk.need("b", tree())
+    desk.settle()
+    node = desk.node("b")
+    assert desk.done == ["a goes on"] and node.state == "set aside"
+    assert "/run" in (node.reason or "") and "--files ship" in (node.reason or "")
+    desk.seeing.add("b")
+    desk.spreading.look_again(node)
+    desk.settle()
+    assert node.state == "joined" and "b goes on" in desk.done
+
+
+def test_a_machine_whose_disk_is_full_is_set_aside_with_the_reason() -> None:
+    desk = Desk("ship", set(), full=("a",))
+    desk.need("a", tree())
+    desk.settle()
+    assert desk.node("a").state == "set aside"
+    assert "No space left on device" in (desk.node("a").reason or "")
+
+
+def test_old_copies_make_room_but_never_those_in_use() -> None:
+    desk = Desk("ship", set())
+    for number in range(1, 6):
+        desk.need("a", tree(number))
+        desk.settle()
+    desk.spreading.clear(desk.node("a"), frozenset({"d2"}))
+    assert desk.dropped == [("a", "d1"), ("a", "d3")]
+
+
+def test_machines_have_names_of_their_own() -> None:
+    def one(node_id: str, name: str, address: str, alive: bool = True) -> dict[str, Any]:
+        return {
+            "NodeID": node_id, "NodeName": name, "NodeManagerAddress": address,
+            "NodeManagerHostname": "vm", "Alive": alive,
+        }  # fmt: skip
+
+    listed = [
+        one("aaaaaaaa", "10.0.0.1", "10.0.0.1"), one("bbbbbbbb", "10.0.0.2", "10.0.0.2"),
+        one("cccccccc", "gpu/7", "10.0.0.3"), one("dddddddd", "gone", "10.0.0.4", alive=False),
+    ]  # fmt: skip
+    assert hosts_of(listed) == {
+        "aaaaaaaa": "vm-aaaaaa", "bbbbbbbb": "vm-bbbbbb", "cccccccc": "gpu-7",
+    }  # fmt: skip
+
+
+def test_versions_that_could_move_a_score_are_compared() -> None:
+    ours = versions()
+    assert differences(ours, ours) == []
+    built = ours | {"torch": ours["torch"].partition("+")[0] + "+cu130"}
+    assert differences(ours, built) == []
+    theirs = {name: version for name, version in ours.items() if name != "transformers"}
+    (found,) = differences(ours, theirs | {"torch": ours["torch"]})
+    assert found == f"transformers not installed instead of {ours['transformers']}"
+
+
+def test_the_clock_of_the_shortest_round_trip_counts() -> None:
+    node = Node("id", "a", "10.0.0.1", 1)
+    assert node.offset_s is None and node.row().clock_error_s is None
+    node.note_clock(100.0, 105.9, 102.0)  # half of it lasted 1 s, one way
+    node.note_clock(200.0, 205.005, 200.01)
+    assert node.offset_s == pytest.approx(5.0) and node.row().clock_error_s == pytest.approx(0.005)
+    done = UnitDone(1, (), (TimedSpan("prefill", 1005.0, 1006.0),))
+    moved = in_our_time(done, node.offset_s)
+    assert isinstance(moved, UnitDone)
+    assert moved.spans[0].started_at == pytest.approx(1000.0)
+    assert moved.spans[0].ended_at == pytest.approx(1001.0)

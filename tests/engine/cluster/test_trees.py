@@ -1,0 +1,102 @@
+"""Files of a cluster's machines: seen where the engine has them, or copied whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from ctv_engine.cluster.trees import (
+    KEPT_S,
+    PIECE_BYTES,
+    Shelf,
+    Tree,
+    TreeError,
+    files_of,
+    files_tree,
+    look,
+    pieces,
+    read_piece,
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    place = tmp_path / "checkpoint-1"
+    (place / "deep").mkdir(parents=True)
+    (place / "large").write_bytes(bytes(PIECE_BYTES) + b"end")
+    (place / "deep" / "small").write_bytes(b"x")
+    (place / "empty").touch()
+    (place / ".hidden").write_bytes(b"not ours")
+    return files_tree("checkpoint", place)
+
+
+def contents(tree: Tree) -> Any:
+    return (read_piece(tree, piece) for piece in pieces(tree))
+
+
+def test_a_copy_is_the_same_and_is_made_once(tree: Tree, tmp_path: Path) -> None:
+    assert dict(tree.files) == {"deep/small": 1, "empty": 0, "large": PIECE_BYTES + 3}
+    assert list(pieces(tree)) == [("deep/small", 0), ("large", 0), ("large", PIECE_BYTES)]
+    shelf = Shelf(tmp_path / "shelf")
+    copy = shelf.copy(tree, contents(tree))
+    for name in tree.files:
+        assert (copy / name).read_bytes() == (tree.directory / name).read_bytes()
+    assert shelf.copy(tree, iter(())) == copy
+    shelf.drop(tree.digest)
+    assert shelf.find(tree) is None
+
+
+@pytest.mark.parametrize("wrong", [[b"x", b"other", b"end"], [b"x"]])
+def test_what_is_not_what_it_should_be_does_not_stay(
+    tree: Tree, tmp_path: Path, wrong: list[bytes]
+) -> None:
+    shelf = Shelf(tmp_path / "shelf")
+    with pytest.raises((TreeError, ValueError)):
+        shelf.copy(tree, iter(wrong))
+    assert list(shelf.root.iterdir()) == []
+
+
+def test_copies_that_nobody_used_for_a_day_make_room(tree: Tree, tmp_path: Path) -> None:
+    copy = Shelf(tmp_path / "shelf").copy(tree, contents(tree))
+    assert Shelf(tmp_path / "shelf").find(tree) == copy
+    old = time.time() - KEPT_S - 1
+    os.utime(copy, (old, old))
+    assert Shelf(tmp_path / "shelf").find(tree) is None
+
+
+def test_only_the_files_of_a_tree_are_given_away(tree: Tree) -> None:
+    for name in (".hidden", "../secret"):
+        with pytest.raises(PermissionError):
+            read_piece(tree, (name, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda place: shutil.rmtree(place), "no such directory"),
+        (lambda place: (place / "deep" / "small").unlink(), "No such file"),
+        (lambda place: (place / "deep" / "small").write_bytes(b"y"), "other content"),
+    ],
+)
+def test_a_machine_says_what_it_can_not_see(tree: Tree, change: Any, words: str) -> None:
+    assert look(tree, 0.0) is None
+    change(tree.directory)
+    reason = look(tree, 0.0)
+    assert reason is not None and words in reason and str(tree.directory) in reason
+
+
+def test_a_suite_that_was_changed_is_another(tmp_path: Path) -> None:
+    suite = tiny.make_suite(tmp_path / "suite")
+    tree = Tree("suite", "suite", suite.directory, files_of(suite.directory), suite.digest)
+    assert look(tree, 0.0) is None
+    copy = Shelf(tmp_path / "shelf").copy(tree, contents(tree))
+    picture = next((copy / "images").iterdir())
+    picture.write_bytes(b"broken")
+    assert "image" in (look(replace(tree, directory=copy), 0.0) or "")
