@@ -23,20 +23,36 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command("doctor")
 @db_option
 @option("--json", "as_json", env="JSON", is_flag=True, help="Print one JSON object.")
+@option(
+    "--pool",
+    env="POOL",
+    default="local",
+    show_default=True,
+    metavar="local|ray[:ADDRESS]",
+    help="Also look at every machine of a Ray cluster.",
+)
+@option(
+    "--devices",
+    env="DEVICES",
+    default="auto",
+    show_default=True,
+    help="On a cluster: auto (its GPUs) or cpu:N, as for the engine.",
+)
 @click.pass_context
-def command(ctx: click.Context, db: str, as_json: bool) -> None:
+def command(ctx: click.Context, db: str, as_json: bool, pool: str, devices: str) -> None:
     """Look at Python, torch, GPUs, terminal, SQLite and disk, and say what would get in the way.
 
     One line a finding, with the way out. The exit status is 1 if something fails; warnings are what
     one may live with. Takes some seconds, most of them torch's.
     """
-    from ctv_tui.doctor import gpus, software, storage, terminal
+    from ctv_tui.doctor import cluster, gpus, software, storage, terminal
 
     found = [
         *software.findings(),
         *gpus.findings(),
         *terminal.findings(),
         *storage.findings(Path(db)),
+        *(cluster.findings(pool, devices) if pool.startswith("ray") else []),
     ]
     failed = any(one.level == "fail" for one in found)
     if as_json:

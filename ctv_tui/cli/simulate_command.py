@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +11,13 @@ import click
 
 from ctv_tui.cli import EXIT_NO_DATABASE
 from ctv_tui.cli.options import option
+from ctv_tui.cli.simulated_nodes import (
+    SHOWN_NODES,
+    about_nodes,
+    check_nodes,
+    node_options,
+    rows_of_nodes,
+)
 
 if TYPE_CHECKING:
     from ctv_engine.runtime.simulate import Replay, Workload
@@ -75,6 +82,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
     type=click.Choice(["queue", "static"]),
     help="queue, or static: strided shards with a barrier per dataset.  [default: both]",
 )
+@node_options
 @option("--timeline", env="TIMELINE", is_flag=True, help="Show what every GPU does when.")
 @option("--json", "as_json", env="JSON", is_flag=True, help="Print one JSON object.")
 @click.pass_context
@@ -84,23 +92,35 @@ def command(
     cost_model: Literal["a100-7b", "a100-7b-batch1"] | None,
     gpus: tuple[int, ...],
     schedule: Schedule | None,
+    nodes: int,
+    load_gb_s: float | None,
+    weights_gb: float,
+    slow_node: tuple[tuple[int, float], ...],
+    lose_node: tuple[int, float] | None,
     timeline: bool,
     as_json: bool,
 ) -> None:
     """Replay an evaluation's costs on other numbers of GPUs, with the engine's own scheduler.
 
     The clock is virtual. Prints makespan, ideal (the work shared out evenly), the idle fraction and
-    the tail (from the first GPU without work to the end), for the closed and the open task.
+    the tail (from the first GPU without work to the end), for the closed and the open task; on
+    several nodes, also how busy and idle each of them was.
     """
     from ctv_engine.runtime.simulate import replay
+    from ctv_engine.runtime.simulated_nodes import Nodes
 
     given = ctx.get_parameter_source("db")
     if cost_model and db and given is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("give --db or --cost-model, not both")
+    read_s = weights_gb / load_gb_s if load_gb_s else 0.0
+    cluster = Nodes(nodes, read_s, dict(slow_node), lose_node)
+    check_nodes(cluster, gpus)
     schedules: tuple[Schedule, ...] = (schedule,) if schedule else ("queue", "static")
     costs = _stated(cost_model, schedules) if cost_model else _recorded(db or "run.db", schedules)
+    notes = (*costs.notes, *about_nodes(cluster, weights_gb, load_gb_s))
+    costs = replace(costs, notes=notes)
     replays = [
-        replay(workload, number, way)
+        replay(workload, number, way, nodes=cluster)
         for number in gpus
         for way in schedules
         for workload in costs.workloads[way]
@@ -109,6 +129,11 @@ def command(
         click.echo(_document(costs, replays, timeline))
     else:
         _print_table(costs, replays)
+        if nodes > 1:
+            click.echo()
+            _print_rows(*rows_of_nodes(replays))
+            if nodes > SHOWN_NODES:
+                click.echo(f"… and {nodes - SHOWN_NODES} more nodes each; --json has them all")
         if timeline:
             for one in replays:
                 _print_lanes(one, max(r.makespan_s for r in replays if r.gpus == one.gpus))
@@ -150,9 +175,7 @@ def _recorded(db: str, schedules: tuple[Schedule, ...]) -> _Costs:
             " use --cost-model a100-7b",
             EXIT_NO_DATABASE,
         )
-    notes.append(
-        "prefill and decode of every item; loading weights and reading inputs are left out"
-    )
+    notes.append("prefill and decode of every item; reading inputs is left out")
     return _Costs(
         f"recorded in {path.resolve()}", tuple(notes), dict.fromkeys(schedules, workloads)
     )
@@ -228,8 +251,13 @@ def _print_table(costs: _Costs, replays: list[Replay]) -> None:
         )
         for one in replays
     ]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    for row in [head, *rows]:
+    _print_rows(head, *rows)
+
+
+def _print_rows(*rows: tuple[str, ...]) -> None:
+    """Print a table; its second and third columns hold words."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
         cells = (
             cell.ljust(width) if 0 < i < 3 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))

@@ -208,9 +208,19 @@ def _sentences(times: Times) -> list[str]:
     return found or ["no evaluation has ended yet: nothing is known about balance"]
 
 
+def _names(balance: Asked) -> dict[int, str]:
+    """Return every worker's device, with its machine where there are several."""
+    rows = balance.dicts()
+    several = len({row["host"] for row in rows}) > 1
+    return {
+        row["worker_id"]: f"{row['host']} {row['device']}" if several else row["device"]
+        for row in rows
+    }
+
+
 def _picture(times: Times, parts: Sequence[Part]) -> Picture:
     assert times.spans is not None and times.balance is not None and times.at is not None
-    devices = {row["worker_id"]: row["device"] for row in times.balance.dicts()}
+    devices = _names(times.balance)
     workers = sorted(devices)[:LANES]
     lanes = {worker: place for place, worker in enumerate(workers)}
     spans = [row for row in times.spans.dicts() if row["worker_id"] in lanes]
@@ -229,7 +239,7 @@ def _picture(times: Times, parts: Sequence[Part]) -> Picture:
                 f"{title}: {seconds(part.ended - part.began)}, idle {per_cent(part.idle)}"
             )
             axes.set_xlabel("seconds since it began")
-        grid[0].set_yticks(range(len(workers)), [visible(devices[w], 16) for w in workers])
+        grid[0].set_yticks(range(len(workers)), [visible(devices[w], 24) for w in workers])
         grid[0].set_ylim(len(workers) - 0.4, -0.6)
         used = [kind for kind in KINDS if any(row["kind"] == kind for row in spans)]
         from matplotlib.patches import Patch
@@ -293,7 +303,7 @@ def _merged(rows: Sequence[dict[str, Any]], gap: float) -> list[tuple[float, flo
 
 def _table(times: Times, parts: Sequence[Part]) -> Grid:
     assert times.balance is not None and times.at is not None
-    devices = {row["worker_id"]: row["device"] for row in times.balance.dicts()}
+    devices = _names(times.balance)
     rows: list[tuple[Cell | str, ...]] = []
     for part in parts:
         for worker in sorted(part.busy_s):

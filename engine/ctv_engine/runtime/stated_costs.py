@@ -74,7 +74,7 @@ def assumptions(model: CostModelName) -> tuple[str, ...]:
         " prefill",
         "order by the lengths at the checkpoint before: the same but for a factor with sigma"
         f" {SAME_LENGTH_SIGMA}; run-ons stay run-ons",
-        "weights resident, pixels ready, no time between units",
+        "pixels ready, no time between units",
     )
 
 

@@ -140,6 +140,37 @@ def test_a_stated_cost_model_says_that_nothing_was_measured() -> None:
     assert by_shape["open", "queue"]["idle_fraction"] <= 0.07
 
 
+def test_nodes_read_the_weights_and_one_is_slow(tmp_path: Path) -> None:
+    """Batches of 4, 3, 2, 1 s. 6 GB at 3 GB/s: from 2 s on; on node 2 all takes 4 times as long.
+
+    Node 1 answers 4 and 2 s from 2 to 8; node 2 has read at 8 and needs 4 times 3 and 1 s, until
+    24.
+    """
+    db = write_run(tmp_path / "run.db")
+    arguments = ("--db", str(db), "--gpus", "2", "--nodes", "2", "--schedule", "static")
+    arguments += ("--load-gb-s", "3", "--weights-gb", "6", "--slow-node", "2:4")
+    (closed, _) = results(*arguments)
+    assert closed["makespan_s"] == 24.0
+    assert [node["read_s"] for node in closed["nodes"]] == [2.0, 8.0]
+    assert [node["busy_s"] for node in closed["nodes"]] == [8.0, 24.0]
+    assert [node["idle_fraction"] for node in closed["nodes"]] == pytest.approx([16 / 24, 0.0])
+    printed = simulate(*arguments).stdout
+    assert "each node reads 6 GB of weights once at 3 GB/s: 2.00 s" in printed
+    assert "node 2: everything takes 4 times as long" in printed
+    (first,) = [row.split() for row in printed.splitlines() if "closed     1 " in row]
+    assert first == ["2", "static", "closed", "1", "1", "GPU", "2.00", "s", "8.00", "s", "66.7%"]
+
+
+def test_a_lost_node_is_said(tmp_path: Path) -> None:
+    db = write_run(tmp_path / "run.db")
+    done = simulate(CTV_TUI_DB=str(db), CTV_TUI_GPUS="2", CTV_TUI_NODES="2",
+                    CTV_TUI_LOSE_NODE="1:1.5", CTV_TUI_SCHEDULE="queue")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "node 1 is lost after 1.5 s; what it had begun is begun anew" in done.stdout
+    assert done.stdout.count("lost at 1.50 s") == 2
+    assert "weights are there: loading them is left out" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -148,6 +179,17 @@ def test_a_stated_cost_model_says_that_nothing_was_measured() -> None:
         (["--gpus", "16,,4"], 2, "'' is not a number of GPUs"),
         (["--gpus", "99999999"], 2, "from 1 to 4096"),
         (["--cost-model", "h100"], 2, "'h100' is not one of"),
+        (["--gpus", "2,16", "--nodes", "4"], 2, "2 GPUs can't be spread over 4 nodes"),
+        (["--nodes", "0"], 2, "0 is not in the range 1<=x<=4096"),
+        (["--load-gb-s", "0"], 2, "0 is not a number above 0"),
+        (["--load-gb-s", "nan"], 2, "nan is not a number above 0"),
+        (["--weights-gb", "-1"], 2, "-1 is not a number above 0"),
+        (["--nodes", "2", "--slow-node", "2"], 2, "'2' is not K:FACTOR"),
+        (["--nodes", "2", "--slow-node", "2:0.5"], 2, "a factor of 1 or more"),
+        (["--nodes", "2", "--slow-node", "2:inf"], 2, "'2:inf' is not K:FACTOR"),
+        (["--nodes", "2", "--slow-node", "3:2"], 2, "there is no node 3 among 2"),
+        (["--nodes", "2", "--lose-node", "0:4"], 2, "'0:4' is not K:SECONDS"),
+        (["--lose-node", "1:4"], 2, "two nodes at least"),
         (["--schedule", "random"], 2, "'random' is not one of"),
         (["--cost-model", "a100-7b", "--db", "{tmp}/run.db"], 2, "not both"),
         (["--db", "{tmp}/none.db"], 3, "no such database"),
