@@ -33,14 +33,6 @@ from ctv_tui.cli.options import (
     help="Score each N-th checkpoint; the last one always.",
 )
 @option(
-    "--gold-every",
-    env="GOLD_EVERY",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Score gold for each N-th scored checkpoint; the last one always.",
-)
-@option(
     "--quiet",
     "quiet_s",
     env="QUIET",

@@ -82,6 +82,7 @@ def run_driver(pipe: Connection, settings: ClusterSettings) -> None:
     """Serve the coordinator until its pipe closes, or the cluster's head is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _silence()
     try:
         address = connect(settings.address)
     except ClusterError as error:
@@ -90,8 +91,17 @@ def run_driver(pipe: Connection, settings: ClusterSettings) -> None:
     except SystemExit:
         pipe.send(Refused("Ray's head does not answer"))
         return
-    driver = Driver(pipe, settings, address)
-    driver.run()
+    try:
+        Driver(pipe, settings, address).run()
+    except Exception as error:  # the coordinator takes the workers for lost, and says why
+        pipe.send(Refused(f"Ray at {address}: {type(error).__name__}: {error}"))
+
+
+def _silence() -> None:
+    """Keep Ray's own messages off the engine's output; what matters of them becomes an event."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
 
 
 class Driver:
@@ -487,7 +497,7 @@ class Driver:
             if self._nodes.get(node.host) is not node:
                 return
             if error is not None:
-                self._lose(node, f"it was cut off ({_cause(error)})")
+                self._lose(node, "it was cut off")
                 return
             first, node.heard_at = not node.heard_at, time.monotonic()
             self._send(readings_in_our_time(readings, node.offset_s))
@@ -520,12 +530,12 @@ class Driver:
         silent_s = time.monotonic() - node.heard_at if node.heard_at else None
         node.state, node.reason = "left", reason
         self._streams.pop(node.stream, None)
+        self._tell_places()
         self._end_workers(node, f"{node.host} has left: {reason}")
         self._spreading.forget(node)
         if told:
             self._send(node.row(silent_s))
             self._send(_told("error", f"{node.host} ({node.address}) has left: {reason}"))
-        self._tell_places()
 
     def _end_workers(self, node: Node, reason: str) -> None:
         for worker_id in [n for n, actor in self._workers.items() if actor.node is node]:
@@ -597,6 +607,7 @@ class Driver:
     def set_aside(self, node: Node, reason: str) -> None:
         """See :class:`ctv_engine.cluster.spreading.Caller`."""
         node.state, node.reason = "set aside", reason
+        self._tell_places()
         self._end_workers(node, f"{node.host} is set aside: {reason}")
         self._send(node.row())
         self._send(_told("error", f"{node.host} ({node.address}) is not used: {reason}"))

@@ -26,7 +26,7 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        (f"127.0.0.1:{free_port()}", "no answer (Connection refused); start it with `ray start"),
+        ("127.0.0.1:{}", "no answer (Connection refused); start it with `ray start"),
         ("somewhere", "the address must be HOST:PORT"),
         ("ray://head:10001", "the engine joins the cluster itself"),
         (None, "no Ray cluster runs on this machine"),
@@ -37,7 +37,7 @@ def test_an_address_where_nothing_is(
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     with pytest.raises(ClusterError) as caught:
-        resolve(address)
+        resolve(address and address.format(free_port()))
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 

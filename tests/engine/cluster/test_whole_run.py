@@ -87,6 +87,9 @@ def test_machines_that_die_and_come_back_change_nothing(
     )
     made = [tiny.save_checkpoint(watched / "checkpoint-1", 1, seed=1)]
     run.wait_for_workers(rows=1)
+    first, pid = run.query("SELECT id, pid FROM workers WHERE state = 'ready'")[0]
+    os.kill(pid, signal.SIGKILL)
+    run.wait(f"SELECT state = 'lost' FROM workers WHERE id = {first}")
     for number in range(KILLS):
         name = dice.choice(["node1", "node2", "node3"])
         run.wait(f"SELECT count(*) FROM workers WHERE state = 'ready' AND host = '{name}'")
