@@ -143,7 +143,8 @@ def test_a_stated_cost_model_says_that_nothing_was_measured() -> None:
 def test_nodes_read_the_weights_and_one_is_slow(tmp_path: Path) -> None:
     """Batches of 4, 3, 2, 1 s. 6 GB at 3 GB/s: from 2 s on; on node 2 all takes 4 times as long.
 
-    Node 1 answers 4 and 2 s from 2 to 8; node 2 from 8 to 24, 4 times 3 and 1 s.
+    Node 1 answers 4 and 2 s from 2 to 8; node 2 has read at 8 and needs 4 times 3 and 1 s, until
+    24.
     """
     db = write_run(tmp_path / "run.db")
     arguments = ("--db", str(db), "--gpus", "2", "--nodes", "2", "--schedule", "static")
