@@ -23,7 +23,7 @@ WITH newest AS (
            avg(busy_s) OVER (PARTITION BY evaluation_id) AS mean_s
     FROM batches
 )
-SELECT p.step, p.mode, w.device, p.batch_id, round(p.busy_s, 2) AS batch_s,
+SELECT p.step, p.mode, w.host, w.device, p.batch_id, round(p.busy_s, 2) AS batch_s,
        round(p.mean_s, 2) AS mean_batch_s,
        round(p.ended - (SELECT max(o.ended) FROM placed o WHERE o.evaluation_id = p.evaluation_id
                         AND o.worker_id <> p.worker_id), 2) AS alone_s,
