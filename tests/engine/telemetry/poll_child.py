@@ -26,7 +26,7 @@ def main() -> None:
         for sample in poller.drain():
             say("sample", **asdict(sample))
         for news in poller.news():
-            say("news", **asdict(news))
+            say("news", level=news.level, text=news.text)
         time.sleep(0.01)
     before = time.monotonic()
     poller.stop()
