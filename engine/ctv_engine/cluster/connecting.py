@@ -86,6 +86,10 @@ def connect(address: str | None) -> str:
             f"Ray at {address} answers, but refuses this machine; most often its token is another"
             f" one: {TOKEN_WAY_OUT}"
         ) from error
+    except SystemExit as error:  # Ray's way to give up on a head that takes no request
+        raise ClusterError(
+            f"Ray at {address} is reached, but does not answer; is it Ray's head? See `ray status`"
+        ) from error
     except (RuntimeError, ValueError, OSError) as error:
         raise ClusterError(f"Ray at {address}: {_first_line(error)}") from error
     return address

@@ -44,6 +44,11 @@ class Node:
         """Its clock minus ours, by the shortest of the last round trips; None: not measured."""
         return min(self.clocks)[1] if self.clocks else None
 
+    @property
+    def named(self) -> str:
+        """Its name and address, for people."""
+        return f"{self.host} ({self.address})"
+
     def note_clock(self, asked_at: float, answer: float, heard_at: float) -> None:
         """Take in a reading of its clock, which happened somewhere between the two times."""
         self.clocks.append((heard_at - asked_at, answer - (asked_at + heard_at) / 2))

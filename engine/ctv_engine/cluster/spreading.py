@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ctv_engine.cluster.calls import Answer
 from ctv_engine.cluster.members import Node
 from ctv_engine.cluster.messages import Files
 from ctv_engine.cluster.trees import Tree
@@ -16,7 +17,6 @@ LOOK_S = 10.0
 KEPT_CHECKPOINTS = 2
 
 Then = Callable[[], None]
-Answer = Callable[[Any, Exception | None], None]
 
 
 class Caller(Protocol):
@@ -64,6 +64,8 @@ class Spreading:
         self._home = home
         self._call = caller
         self._held: dict[tuple[str, str], _Held] = {}
+        self._copied: set[str] = set()
+        """What no other machine sees: nobody looks for the next one's files for seconds."""
 
     def need(self, node: Node, trees: Sequence[Tree], nodes: Sequence[Node], then: Then) -> None:
         """Call ``then`` as soon as a machine has all of the trees; ``nodes`` are all machines."""
@@ -94,18 +96,17 @@ class Spreading:
             del self._held[key]
 
     def clear(self, node: Node, used: frozenset[str]) -> None:
-        """Let a machine drop the copies of checkpoints that nobody uses but for the newest."""
-        copies = [
+        """Forget old checkpoints that nobody on a machine uses, with their copies."""
+        kept = [
             held
-            for held in self._held.values()
-            if held.node.node_id == node.node_id
-            and held.tree.what == "checkpoint"
-            and held.path not in (None, held.tree.directory)
+            for (node_id, _), held in self._held.items()
+            if node_id == node.node_id and held.tree.what == "checkpoint" and held.path is not None
         ]
-        for held in copies[:-KEPT_CHECKPOINTS]:
+        for held in kept[:-KEPT_CHECKPOINTS]:
             if held.tree.digest not in used:
-                self._call.drop(node, held.tree.digest)
                 del self._held[node.node_id, held.tree.digest]
+                if held.path != held.tree.directory:
+                    self._call.drop(node, held.tree.digest)
 
     def look_again(self, node: Node) -> None:
         """Ask a machine that was set aside whether it sees by now what it could not see."""
@@ -127,7 +128,7 @@ class Spreading:
     def _ask(self, held: _Held) -> None:
         if held.path is not None or held.looking or held.fetching or held.missing:
             return
-        if self._files == "ship":
+        if self._files == "ship" or held.tree.what in self._copied:
             self._fetch(held)
             return
         held.looking = True
@@ -156,6 +157,7 @@ class Spreading:
                 continue
             if not shared:
                 one.missing = None
+                self._copied.add(tree.what)
                 self._fetch(one)
             elif one.node.state == "joined":
                 self._call.set_aside(

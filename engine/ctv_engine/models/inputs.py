@@ -65,6 +65,7 @@ class InputBuilder:
 
     def __init__(self, processor: Any, cache: InputCache | None, work: Work) -> None:
         self.processor = processor
+        self.work = work
         self.images = CachedImages(processor.image_processor, cache, work)
         self.uses_cache = True
         self.lock = threading.Lock()
@@ -84,8 +85,10 @@ class InputBuilder:
         )
         return rendered
 
-    def build(self, questions: Sequence[Question], context: int | None) -> Prepared:
-        """Make the inputs of one batch.
+    def build(
+        self, questions: Sequence[Question], context: int | None, work: Work | None = None
+    ) -> Prepared:
+        """Make the inputs of one batch; pictures are counted in ``work``, by default our own.
 
         A picture that can't be decoded, and a prompt that leaves no room for its answer in the
         model's ``context`` (tokens), cost their own question alone.
@@ -94,7 +97,7 @@ class InputBuilder:
         unanswered: dict[int, Unanswered] = {}
         while kept:
             try:
-                inputs = self._process([questions[index] for index in kept])
+                inputs = self._process([questions[index] for index in kept], work)
             except PictureError as error:
                 bad = [i for i in kept if questions[i].picture == error.picture]
                 unanswered |= {index: Unanswered(str(error)) for index in bad}
@@ -121,12 +124,15 @@ class InputBuilder:
         found = dict(zip(prepared.kept, prepared.lengths, strict=True))
         return [found.get(index) for index in range(len(questions))]
 
-    def _process(self, questions: Sequence[Question], *, plainly: bool = False) -> ModelInputs:
+    def _process(
+        self, questions: Sequence[Question], work: Work | None = None, *, plainly: bool = False
+    ) -> ModelInputs:
         prompts = [self.render(question.text) for question in questions]
         bos: str | None = self.tokenizer.bos_token
         rendered_bos = bos is not None and prompts[0].startswith(bos)
         options = {"add_special_tokens": False} if rendered_bos else {}
         with self.lock:
+            self.images.work = self.work if work is None else work
             if plainly or not self.uses_cache:
                 images = [[open_picture(question.picture)] for question in questions]
                 self.images.work.images_decoded += len(images)

@@ -203,12 +203,18 @@ class TransformersAdapter:
     # --- inputs -------------------------------------------------------------------------------
 
     def prepare(
-        self, questions: Sequence[Question], rows: int, *, together: int = 1
+        self,
+        questions: Sequence[Question],
+        rows: int,
+        *,
+        together: int = 1,
+        work: Work | None = None,
     ) -> list[Chunk]:
         """Make the inputs of questions in chunks of up to ``rows``; touches no device.
 
-        May run in another thread than the model. ``together`` neighbours are not divided, except
-        that closed and open forms are apart where answers are not decoded from a prefill of ours.
+        May run in another thread than the model, which then gives a ``work`` to count in.
+        ``together`` neighbours are not divided, except that closed and open forms are apart where
+        answers are not decoded from a prefill of ours.
         """
         if not self.abilities.batch:
             rows = together = 1
@@ -220,7 +226,7 @@ class TransformersAdapter:
             if together > 1 and not self.stepwise:
                 closed = [place for place in places if questions[place].options]
                 parts = [closed, [place for place in places if place not in closed]]
-            chunks += [self._chunk(questions, part) for part in parts if part]
+            chunks += [self._chunk(questions, part, work) for part in parts if part]
         return chunks
 
     @property
@@ -228,14 +234,18 @@ class TransformersAdapter:
         """Whether answers are decoded from a prefill of ours."""
         return self.abilities.stepwise and self.forward.decodes_stepwise
 
-    def _chunk(self, questions: Sequence[Question], places: Sequence[int]) -> Chunk:
+    def _chunk(
+        self, questions: Sequence[Question], places: Sequence[int], work: Work | None
+    ) -> Chunk:
         part = tuple(questions[place] for place in places)
-        prepared = self.inputs.build(part, self.forward.context)
-        shared = self._share(part, prepared) if self.abilities.share else None
+        prepared = self.inputs.build(part, self.forward.context, work)
+        shared = self._share(part, prepared, work) if self.abilities.share else None
         self.inputs.images.let_go()
         return Chunk(tuple(places), part, prepared, shared)
 
-    def _share(self, questions: Sequence[Question], prepared: Prepared) -> Shared | None:
+    def _share(
+        self, questions: Sequence[Question], prepared: Prepared, work: Work | None
+    ) -> Shared | None:
         image_token = self.forward.image_token
         if image_token is None or not self.forward.decodes_stepwise:
             return None
@@ -249,7 +259,8 @@ class TransformersAdapter:
         kept = [questions[index] for index in prepared.kept]
         closed = tuple(row for row, question in enumerate(kept) if question.options)
         opened = tuple(row for row, question in enumerate(kept) if not question.options)
-        leaders = self.inputs.build([kept[row] for row in share.leaders], self.forward.context)
+        leading = [kept[row] for row in share.leaders]
+        leaders = self.inputs.build(leading, self.forward.context, work)
         return Shared(share, leaders, tuple(part for part in (closed, opened) if part))
 
     # --- closed -------------------------------------------------------------------------------

@@ -29,6 +29,11 @@ class Work:
         names = [one.name for one in fields(self)]
         return Work(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
 
+    def add(self, more: Work) -> None:
+        """Count what was done elsewhere, too."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(more, one.name))
+
     def copy(self) -> Work:
         """Return the counts as they are now."""
         return replace(self)

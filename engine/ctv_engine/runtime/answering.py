@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ctv_engine.models.input_cache import InputCache
+from ctv_engine.models.work import Work
 from ctv_engine.runtime.devices import own_uuid
 from ctv_engine.runtime.further import Further, ask_further
 from ctv_engine.runtime.messages import (
@@ -67,6 +68,15 @@ class WorkerSettings:
     own_cache: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A unit's inputs, made while others ran; ``work`` is what that took."""
+
+    epoch: int
+    chunks: list[Chunk]
+    work: Work
+
+
 class Worker:
     """Answers units; the resident checkpoint changes when a unit asks for another."""
 
@@ -103,7 +113,7 @@ class Worker:
             (lambda: None) if device.type == "cpu" else lambda: torch.cuda.synchronize(device)
         )
         self._inputs = ThreadPoolExecutor(1, thread_name_prefix="inputs")
-        self._ahead: dict[int, Future[tuple[int, list[Chunk]] | None]] = {}
+        self._ahead: dict[int, Future[_Ahead | None]] = {}
 
     # --- the next unit's inputs, while this one runs ------------------------------------------
 
@@ -112,12 +122,12 @@ class Worker:
         if unit.task != "measure":
             self._ahead[unit.unit_id] = self._inputs.submit(self._prepare_ahead, unit)
 
-    def _prepare_ahead(self, unit: Unit) -> tuple[int, list[Chunk]] | None:
-        epoch = self._adapter.epoch
+    def _prepare_ahead(self, unit: Unit) -> _Ahead | None:
+        epoch, work = self._adapter.epoch, Work()
         if unit.checkpoint.processor != self._adapter.processor_digest:
             return None
         try:
-            return epoch, self._prepare(unit.task, unit.batch)
+            return _Ahead(epoch, self._prepare(unit.task, unit.batch, work), work)
         except Exception:  # the same fault will show, with a place to report it, when the unit runs
             return None
 
@@ -126,21 +136,23 @@ class Worker:
         ahead = self._ahead.pop(unit.unit_id, None)
         with trace.span("input"):
             prepared = ahead.result() if ahead is not None else None
-            if prepared is not None and prepared[0] == self._adapter.epoch:
-                return prepared[1]
+            if prepared is not None:
+                self._adapter.work.add(prepared.work)
+                if prepared.epoch == self._adapter.epoch:
+                    return prepared.chunks
             return self._prepare(unit.task, unit.batch)
 
-    def _prepare(self, task: Task, batch: Batch) -> list[Chunk]:
+    def _prepare(self, task: Task, batch: Batch, work: Work | None = None) -> list[Chunk]:
         adapter = self._adapter
         if task == "closed":
-            return adapter.prepare(questions(batch, ("closed",)), len(batch.items))
+            return adapter.prepare(questions(batch, ("closed",)), len(batch.items), work=work)
         rows = adapter.refill
         if batch.tokens:
             rows = max(1, min(rows, self._batch_tokens // max(batch.tokens)))
         if task == "open":
-            return adapter.prepare(questions(batch, ("open",)), rows)
+            return adapter.prepare(questions(batch, ("open",)), rows, work=work)
         both = questions(batch, ("closed", "open"))
-        return adapter.prepare(both, 2 * rows, together=2)
+        return adapter.prepare(both, 2 * rows, together=2, work=work)
 
     # --- one unit -----------------------------------------------------------------------------
 

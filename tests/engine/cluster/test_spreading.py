@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from ctv_engine.cluster.calls import Answer
 from ctv_engine.cluster.members import Node, differences, hosts_of, in_our_time, versions
-from ctv_engine.cluster.spreading import Answer, Spreading
+from ctv_engine.cluster.spreading import Spreading
 from ctv_engine.cluster.trees import Tree
 from ctv_engine.runtime.messages import TimedSpan, UnitDone
 
@@ -24,9 +25,11 @@ class Desk:
         self.spreading = Spreading(files, HOME, self)
         self.waiting: list[Any] = []
         self.done: list[str] = []
+        self.looked: list[str] = []
         self.dropped: list[tuple[str, str]] = []
 
     def look(self, node: Node, tree: Tree, patience_s: float, answer: Answer) -> None:
+        self.looked.append(node.host)
         reason = None if node.host in self.seeing else "no such directory: /run"
         self.waiting.append(lambda: answer(reason, None))
 
@@ -80,6 +83,11 @@ def test_where_no_other_machine_sees_them_each_gets_one_copy() -> None:
     desk.settle()
     assert desk.done.count("copy to b") == 1 and desk.done[-1] == "b goes on"
     assert desk.spreading.path(desk.node("b"), tree()) == Path("/copies/d1")
+    assert sorted(desk.looked) == ["a", "b"]
+    desk.need("a", tree(2))
+    desk.settle()
+    assert sorted(desk.looked) == ["a", "b"], "the next checkpoint is not looked for"
+    assert desk.done[-1] == "a goes on"
 
 
 @pytest.mark.parametrize("files", ["auto", "shared"])
@@ -112,6 +120,14 @@ def test_old_copies_make_room_but_never_those_in_use() -> None:
         desk.settle()
     desk.spreading.clear(desk.node("a"), frozenset({"d2"}))
     assert desk.dropped == [("a", "d1"), ("a", "d3")]
+    shared = Desk("auto", {"a", "b"})
+    for number in range(1, 6):
+        shared.need("a", tree(number))
+        shared.settle()
+    shared.spreading.clear(shared.node("a"), frozenset())
+    assert shared.dropped == [], "what is shared is nobody's to drop"
+    with pytest.raises(KeyError):
+        shared.spreading.path(shared.node("a"), tree(1))
 
 
 def test_machines_have_names_of_their_own() -> None:

@@ -42,7 +42,7 @@ def test_what_was_prepared_during_the_self_check_is_prepared_again(
         worker.expect(second)
         prepared = worker._ahead[2].result(60)
         assert prepared is not None
-        chunks.append(len(prepared[1]))
+        chunks.append(len(prepared.chunks))
         return real(*arguments)
 
     monkeypatch.setattr(module, "_stepwise_difference", in_the_middle)
@@ -54,3 +54,24 @@ def test_what_was_prepared_during_the_self_check_is_prepared_again(
     assert isinstance(ahead, UnitDone) and isinstance(again, UnitDone)
     assert ahead.work.shared_tokens == again.work.shared_tokens > 0
     assert ahead.work.forwards == again.work.forwards
+
+
+def test_pictures_are_booked_to_the_unit_that_they_are_for(
+    checkpoints: list[Path], suite: Suite
+) -> None:
+    """However much of it is read while another unit runs."""
+
+    def counts(done: object) -> tuple[int, int]:
+        assert isinstance(done, UnitDone)
+        return done.work.images_decoded, done.work.images_reused
+
+    worker = Worker(WorkerSettings("cpu:0", "float32", None, slots=16, batch_tokens=10**6))
+    first = unit(1, checkpoints[0], suite, slice(0, 4))
+    second = unit(2, checkpoints[0], suite, slice(4, 8))
+    worker.run(first, lambda _: None)  # proves its shortcuts
+    expected = [counts(worker.run(one, lambda _: None)) for one in (first, second)]
+    assert all(decoded > 0 for decoded, _ in expected)
+    for one in (first, second):
+        worker.expect(one)
+    assert worker._ahead[2].result(60) is not None  # read before the first one runs
+    assert [counts(worker.run(one, lambda _: None)) for one in (first, second)] == expected
