@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -105,6 +107,13 @@ class NodeActor:
     def forget(self, worker_id: int) -> None:
         """Stop reading a worker's process."""
         self._poller.forget_process(worker_id)
+
+    def end(self, worker_id: int, pid: int | None) -> None:
+        """Kill a worker's process, should it not obey Ray, and stop reading it."""
+        self._poller.forget_process(worker_id)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def look(self, tree: Tree, patience_s: float) -> str | None:
         """See :func:`ctv_engine.cluster.trees.look`."""

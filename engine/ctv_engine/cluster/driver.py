@@ -55,6 +55,7 @@ class _Worker:
     handle: Any = None
     stream: Any = None
     ready: bool = False
+    pid: int | None = None
     units: dict[int, str] = field(default_factory=dict)
 
 
@@ -231,7 +232,7 @@ class Driver:
             self._suspect(worker_id, worker, error)
             return
         if isinstance(message, WorkerReady):
-            worker.ready = True
+            worker.ready, worker.pid = True, message.pid
         elif isinstance(message, UnitDone | UnitFailed):
             worker.units.pop(message.unit_id, None)
         self._send(Said(worker_id, in_our_time(message, worker.node.offset_s)))
@@ -258,7 +259,7 @@ class Driver:
             self._calls.leave(worker.stream)
             self._calls.ray.kill(worker.handle)
         if worker.node.ready:
-            worker.node.agent.forget.remote(worker_id)
+            worker.node.agent.end.remote(worker_id, worker.pid)
 
     def _end_all(self, node: Node, reason: str) -> None:
         for worker_id in [n for n, worker in self._workers.items() if worker.node is node]:

@@ -44,6 +44,7 @@ def test_the_answers_are_those_of_one_machine(
     cluster: Any, tmp_path: Path, suite: Any, checkpoints: list[Path]
 ) -> None:
     expected = answers_of_one_machine(tmp_path / "one", suite, checkpoints[:2])
+    cluster.tell("fill")
     run = EngineRun(
         settings_for(
             tmp_path,
@@ -51,10 +52,11 @@ def test_the_answers_are_those_of_one_machine(
             checkpoints=tuple(map(str, checkpoints[:2])),
             drain=True,
             pool=f"ray:{cluster.address}",
-            files="ship",
+            files="ship",  # through stores that have next to no room
         )
     )
     assert run.finish() == 0, run.output()
+    cluster.tell("empty")
     assert run.query(ANSWERS) == expected
     hosts = {host for (host,) in run.query("SELECT DISTINCT host FROM workers")}
     assert hosts == {"head", "node1", "node2", "node3"}
@@ -83,6 +85,7 @@ def test_machines_that_die_and_come_back_change_nothing(
             checkpoint_dir=str(watched),
             pool=f"ray:{cluster.address}",
             node_silence_s=5.0,
+            silence_s=8.0,
         )
     )
     made = [tiny.save_checkpoint(watched / "checkpoint-1", 1, seed=1)]
@@ -90,13 +93,23 @@ def test_machines_that_die_and_come_back_change_nothing(
     first, pid = run.query("SELECT id, pid FROM workers WHERE state = 'ready'")[0]
     os.kill(pid, signal.SIGKILL)
     run.wait(f"SELECT state = 'lost' FROM workers WHERE id = {first}")
+    ready = f"FROM workers WHERE state = 'ready' AND id > {first}"
+    run.wait(f"SELECT count(*) = 4 {ready}")
+    stopped, pid, host = run.query(f"SELECT id, pid, host {ready}")[0]
+    os.kill(pid, signal.SIGSTOP)
+    run.wait(f"SELECT state = 'lost' FROM workers WHERE id = {stopped}")
+    run.wait(f"SELECT count(*) {ready} AND host = '{host}'")
     for number in range(KILLS):
         name = dice.choice(["node1", "node2", "node3"])
         run.wait(f"SELECT count(*) FROM workers WHERE state = 'ready' AND host = '{name}'")
         step = number + 2
         made.append(tiny.save_checkpoint(watched / f"checkpoint-{step}", step, seed=step))
         run.wait(f"SELECT count(*) FROM checkpoints WHERE step = {step} AND state <> 'found'")
-        time.sleep(dice.random() * 0.5)
+        answered = f"SELECT {dice.randrange(40)} <= count(*) FROM predictions p JOIN evaluations e"
+        run.wait(
+            f"{answered} ON e.id = p.evaluation_id JOIN checkpoints c ON c.id = e.checkpoint_id"
+            f" WHERE c.step = {step}"
+        )
         killed_at = time.time()
         cluster.tell(f"kill {name}")
         left = "SELECT {} FROM nodes WHERE host = '{}' AND left_at > {}"
@@ -112,3 +125,5 @@ def test_machines_that_die_and_come_back_change_nothing(
     events = run.query("SELECT message FROM events WHERE level = 'error' AND kind = 'cluster'")
     assert len([text for (text,) in events if " has left: " in text]) == KILLS
     assert run.query("SELECT count(*) FROM predictions WHERE status <> 'ok'") == [(0,)]
+    (text,) = run.query("SELECT message FROM events WHERE message LIKE '%no heartbeat%'")
+    assert text[0].startswith(f"worker on {host}/cpu:0 killed: no heartbeat for ")
