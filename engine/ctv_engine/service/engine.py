@@ -30,6 +30,7 @@ from ctv_engine.service.translate import version_of
 from ctv_engine.settings import Settings
 from ctv_engine.store.control import ask_resume
 from ctv_engine.store.lock import EngineLock, EngineRunningError
+from ctv_engine.store.nodes import end_nodes, put_node
 from ctv_engine.store.reader import StoreError
 from ctv_engine.store.rows import EngineState, EventLevel, GpuRow
 from ctv_engine.store.writer import Writer
@@ -127,7 +128,7 @@ class Engine:
     def run(self) -> int:
         """Run until stopped or drained; return the exit status."""
         self._beat()
-        self._writer.end_nodes(self._ledger.run_id, "the engine is gone")
+        end_nodes(self._writer, self._ledger.run_id, "the engine is gone")
         settled, steps = self._ledger.resume()
         self._watcher.assume_settled(settled, steps)
         if self._poller.unavailable:
@@ -143,7 +144,7 @@ class Engine:
             self._watch_ends.set()
             self._crew.end_all()
             self._poller.stop()
-            self._writer.end_nodes(self._ledger.run_id, "the engine ended")
+            end_nodes(self._writer, self._ledger.run_id, "the engine ended")
             self._ledger.close()
             if self._requests.drain and not self._requests.stop:
                 self._writer.finish_run(self._ledger.run_id)
@@ -273,7 +274,7 @@ class Engine:
         for news in self._poller.news():
             self._ledger.event(news.level, news.kind, news.text)
         for node in self._poller.nodes():
-            self._writer.put_node(self._ledger.run_id, node)
+            put_node(self._writer, self._ledger.run_id, node)
 
     def _state(self) -> EngineState:
         if self._requests.stop:

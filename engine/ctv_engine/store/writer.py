@@ -28,7 +28,6 @@ from ctv_engine.store.rows import (
     ItemRow,
     LengthRow,
     Mode,
-    NodeRow,
     PredictionRow,
     RotationRow,
     SampleRow,
@@ -407,46 +406,6 @@ class Writer:
                 " (SELECT heartbeat_at FROM engine), started_at)"
                 " WHERE run_id = ? AND state IN ('starting', 'ready')",
                 (run_id,),
-            )
-
-    def put_node(self, run_id: int, node: NodeRow) -> None:
-        """Store what a machine of the cluster is now; one that left and is back is a new row."""
-        left_at = time.time() if node.state == "left" else None
-        changing = (
-            node.host,
-            node.address,
-            node.state,
-            node.reason,
-            node.slots,
-            node.clock_offset_s,
-            node.clock_error_s,
-            left_at,
-            node.silent_s,
-        )
-        with self.transaction() as connection:
-            cursor = connection.execute(
-                "UPDATE nodes SET host = ?, address = ?, state = ?, reason = ?, slots = ?,"
-                " clock_offset_s = coalesce(?, clock_offset_s),"
-                " clock_error_s = coalesce(?, clock_error_s), left_at = ?, silent_s = ?"
-                " WHERE run_id = ? AND node_id = ? AND left_at IS NULL",
-                (*changing, run_id, node.node_id),
-            )
-            if not cursor.rowcount:
-                connection.execute(
-                    "INSERT INTO nodes (host, address, state, reason, slots, clock_offset_s,"
-                    " clock_error_s, left_at, silent_s, run_id, node_id, joined_at)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*changing, run_id, node.node_id, time.time()),
-                )
-
-    def end_nodes(self, run_id: int, reason: str) -> None:
-        """Note that the cluster is not used any more, as of the engine's last heartbeat."""
-        with self.transaction() as connection:
-            connection.execute(
-                "UPDATE nodes SET state = 'left', reason = ?, left_at = coalesce("
-                " (SELECT heartbeat_at FROM engine), joined_at)"
-                " WHERE run_id = ? AND left_at IS NULL",
-                (reason, run_id),
             )
 
     def add_samples(self, samples: Sequence[SampleRow]) -> None:
