@@ -128,7 +128,7 @@ class Engine:
     def run(self) -> int:
         """Run until stopped or drained; return the exit status."""
         self._beat()
-        end_nodes(self._writer, self._ledger.run_id, "the engine is gone")
+        end_nodes(self._writer, self._ledger.run_id)
         settled, steps = self._ledger.resume()
         self._watcher.assume_settled(settled, steps)
         if self._poller.unavailable:
@@ -144,7 +144,7 @@ class Engine:
             self._watch_ends.set()
             self._crew.end_all()
             self._poller.stop()
-            end_nodes(self._writer, self._ledger.run_id, "the engine ended")
+            end_nodes(self._writer, self._ledger.run_id)
             self._ledger.close()
             if self._requests.drain and not self._requests.stop:
                 self._writer.finish_run(self._ledger.run_id)

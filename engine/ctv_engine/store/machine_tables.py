@@ -246,9 +246,10 @@ CREATE TABLE nodes
     clock_error_s REAL,
     -- When it was first seen. [epoch s]
     joined_at REAL NOT NULL,
-    -- When it was known to be gone. [epoch s] NULL: it is there.
+    -- When it was known to be gone, or the engine ended. [epoch s] NULL: neither.
     left_at REAL,
-    -- How long it had been silent by then. [s] NULL: it is there, or the engine ended first.
+    -- How long it had been silent when it was known to be gone. [s] NULL: it is not, or had never
+    -- said anything.
     silent_s REAL
 ) STRICT;
 """

@@ -39,12 +39,11 @@ def put_node(writer: Writer, run_id: int, node: NodeRow) -> None:
             )
 
 
-def end_nodes(writer: Writer, run_id: int, reason: str) -> None:
-    """Note that the cluster is not used any more, as of the engine's last heartbeat."""
+def end_nodes(writer: Writer, run_id: int) -> None:
+    """Note that the engine that used the cluster has ended, as of its last heartbeat."""
     with writer.transaction() as connection:
         connection.execute(
-            "UPDATE nodes SET state = 'left', reason = ?, left_at = coalesce("
-            " (SELECT heartbeat_at FROM engine), joined_at)"
+            "UPDATE nodes SET left_at = coalesce((SELECT heartbeat_at FROM engine), joined_at)"
             " WHERE run_id = ? AND left_at IS NULL",
-            (reason, run_id),
+            (run_id,),
         )

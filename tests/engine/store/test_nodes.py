@@ -34,8 +34,10 @@ def test_a_machine_from_its_first_word_to_its_second_life(tmp_path: Path) -> Non
     first, second = writer.query(f"{query} ORDER BY id")
     assert first == ("a", "left", "cut off", 4, 0.5, 2.5, 1)
     assert second == ("a", "joined", None, 4, None, None, 0)
-    end_nodes(writer, run, "the engine ended")
+    end_nodes(writer, run)
     first, second = writer.query(f"{query} ORDER BY id")
     assert first[2] == "cut off"
-    assert second == ("a", "left", "the engine ended", 4, None, None, 1)
+    assert second == ("a", "joined", None, 4, None, None, 1)
+    put_node(writer, run, row)
+    assert writer.query("SELECT count(*), sum(left_at IS NULL) FROM nodes") == [(3, 1)]
     writer.close()
