@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,21 @@ def make_suite(
         datasets=[Dataset("short", "exact_match", 4, "One word."), Dataset("long", "anls", 8)],
         items=drafts,
     )
+
+
+def with_broken_picture(suite: Any, broken: Any) -> Any:
+    """Return a suite whose ``broken`` item has bytes for a picture that can't be decoded.
+
+    They are what the suite was made with, as far as it knows.
+    """
+    content = b"\x89PNG\r\n\x1a\nnothing"
+    suite.image_path(broken).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    items = (
+        replace(item, image_digest=digest) if item.image == broken.image else item
+        for item in suite.items
+    )
+    return replace(suite, items=tuple(items))
 
 
 def safetensors_bytes(values: int = 16, seed: int = 0) -> bytes:

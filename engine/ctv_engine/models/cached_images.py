@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,10 +29,10 @@ class Picture:
 
 
 class PictureError(ValueError):
-    """A picture that can't be decoded."""
+    """A picture that can't be used."""
 
-    def __init__(self, picture: Picture, error: Exception) -> None:
-        super().__init__(f"image {picture.path.name} can't be decoded: {error}")
+    def __init__(self, picture: Picture, why: str) -> None:
+        super().__init__(f"image {picture.path.name} {why}")
         self.picture = picture
 
 
@@ -127,13 +128,23 @@ def open_picture(picture: Picture) -> Image.Image:
     """Decode a picture.
 
     Raises:
-        PictureError: it can't be decoded.
+        PictureError: it can't be decoded, or is not the one that the suite was read with.
     """
     try:
-        with Image.open(picture.path) as image:
+        content = picture.path.read_bytes()
+    except OSError as error:
+        raise PictureError(picture, f"can't be read: {error}") from error
+    if hashlib.sha256(content).hexdigest() != picture.digest:
+        raise PictureError(
+            picture,
+            f"was changed since the suite was read ({picture.path}); start the engine anew, or put"
+            " the picture back",
+        )
+    try:
+        with Image.open(io.BytesIO(content)) as image:
             return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PictureError(picture, error) from error
+        raise PictureError(picture, f"can't be decoded: {error}") from error
 
 
 def _plain(value: Any) -> Any:

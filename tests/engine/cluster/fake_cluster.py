@@ -1,6 +1,7 @@
 """A Ray cluster on this machine, whose machines are groups of processes: obeys standard input.
 
-``kill NAME`` ends a machine at once, as a loss of power would, ``add NAME`` starts one, ``fill``
+``kill NAME`` ends a machine at once, as a loss of power would, ``add NAME`` starts it again,
+``more JSON`` starts one with these arguments, ``fill``
 takes nearly all of every machine's object store until ``empty``; each is answered by a line.
 """
 
@@ -54,6 +55,8 @@ def main() -> None:
             cluster.remove_node(running.pop(name), allow_graceful=False)
         elif word == "add":
             running[name] = add(settings[name])
+        elif word == "more":
+            add(json.loads(name))
         elif word == "fill":
             command = [sys.executable, __file__, "fill", cluster.address]
             filling = subprocess.Popen(command, stdout=subprocess.PIPE)

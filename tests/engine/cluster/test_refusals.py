@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_no_gpu_no_token_and_other_versions(
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 4.0.0\n")
     nodes = machines("old", gpus=1)
     nodes[0]["env_vars"] = {"PYTHONPATH": str(other.parent)}
-    cluster = FakeCluster(nodes, {"node_name": "head", "num_gpus": 0})
+    cluster = FakeCluster([], {"node_name": "head", "num_gpus": 0})
 
     def refusal(devices: str) -> str:
         run = EngineRun(
@@ -81,9 +82,10 @@ def test_no_gpu_no_token_and_other_versions(
         return lines[0]
 
     try:
+        assert "no GPU on its 1 machines (head); start Ray there with --num-gpus" in refusal("auto")
+        cluster.tell(f"more {json.dumps(nodes[0])}")
         text = refusal("auto")
         assert "none of its 1 machines can be used: old: it has transformers 4.0.0" in text
-        cluster.tell("kill old")
         monkeypatch.delenv("RAY_AUTH_TOKEN")
         monkeypatch.setenv("HOME", str(tmp_path))
         assert "needs a token: copy ~/.ray/auth_token" in refusal("cpu")

@@ -91,8 +91,7 @@ def without_time(results: tuple[ItemResult, ...]) -> list[ItemResult]:
 def with_broken_picture(suite: Suite, home: Path) -> Suite:
     """Return a copy of a suite whose first item's picture can't be decoded, and its twins'."""
     copy = read_suite(Path(shutil.copytree(suite.directory, home / "suite")))
-    copy.image_path(copy.items[0]).write_bytes(b"no picture")
-    return copy
+    return tiny.with_broken_picture(copy, copy.items[0])
 
 
 def test_measuring_tells_the_prompts_lengths(
@@ -219,6 +218,21 @@ def test_a_broken_picture_costs_its_own_items(
     part, message = desk.pair(unit(checkpoints[0], "pair", whole(all_broken), probe=probe))
     assert all(r.reason for r in (*part.results, *message.results))
     assert len(part.results) == len(message.results) == len(broken)
+
+
+def test_a_picture_that_was_changed_under_way_is_not_taken_for_the_suites(
+    checkpoints: list[Path], suite: Suite, tmp_path: Path
+) -> None:
+    copy = read_suite(Path(shutil.copytree(suite.directory, tmp_path / "suite")))
+    changed = [n for n, item in enumerate(copy.items) if item.image == copy.items[0].image]
+    other = next(item for item in copy.items if item.image != copy.items[0].image)
+    path = copy.image_path(copy.items[0])
+    path.write_bytes(copy.image_path(other).read_bytes())
+    done = Desk().done(unit(checkpoints[0], "closed", whole(copy), probe=whole(copy, slice(2, 8))))
+    assert [n for n, r in enumerate(done.results) if r.reason] == changed
+    for n in changed:
+        reason = done.results[n].reason or ""
+        assert f"was changed since the suite was read ({path})" in reason
 
 
 # --- which worker it was does not matter --------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 from PIL import Image
 
 from ctv_engine.models.cached_images import Picture
@@ -132,8 +133,7 @@ def test_a_broken_picture_costs_its_item_alone_in_every_way(
     suite = blind_suite(tmp_path / "suite")
     name = "d", "picture-2"
     (item,) = (item for item in suite.items if (item.dataset, item.key) == name)
-    suite.image_path(item).write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    found = ask(checkpoints[0], suite)
+    found = ask(checkpoints[0], tiny.with_broken_picture(suite, item))
     for way in WAYS:
         missing = {key: one.reason for key, one in found[way].items() if one.correct is None}
         assert missing.keys() == {name}
