@@ -28,6 +28,7 @@ from ctv_engine.cluster.messages import (
     ToDriver,
     WatchWorker,
 )
+from ctv_engine.runtime.inbox import Inbox
 from ctv_engine.runtime.messages import FromWorker, Unit, WorkerLost
 from ctv_engine.store.rows import GpuRow, NodeRow, SampleRow
 from ctv_engine.telemetry.poller import News
@@ -59,7 +60,7 @@ class RayPool:
         self._context = multiprocessing.get_context("spawn")
         self._turn = threading.Lock()
         self._workers: set[int] = set()
-        self._inbox: queue.SimpleQueue[tuple[int, FromWorker]] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._samples: queue.SimpleQueue[SampleRow] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._changed: queue.SimpleQueue[NodeRow] = queue.SimpleQueue()
@@ -100,13 +101,8 @@ class RayPool:
 
     def receive(self, timeout_s: float) -> list[tuple[int, FromWorker]]:
         """Wait for messages and losses, oldest first per worker."""
-        messages: list[tuple[int, FromWorker]] = []
-        try:
-            messages.append(self._inbox.get(timeout=timeout_s))
-            while True:
-                messages.append(self._inbox.get_nowait())
-        except queue.Empty:
-            return [message for message in messages if self._is_from_a_worker(*message)]
+        messages = self._inbox.take(timeout_s)
+        return [message for message in messages if self._is_from_a_worker(*message)]
 
     def kill(self, worker_id: int) -> None:
         """End a worker now."""
@@ -177,7 +173,7 @@ class RayPool:
                 pass
         if isinstance(command, StartWorker):
             lost = WorkerLost("the cluster is gone", blameless=True)
-            self._inbox.put((command.worker_id, lost))
+            self._inbox.put(command.worker_id, lost)
 
     def _keep(self) -> None:
         """Run one driver after the other."""
@@ -201,7 +197,7 @@ class RayPool:
 
     def _take(self, message: FromDriver) -> None:
         if isinstance(message, Said):
-            self._inbox.put((message.worker_id, message.message))
+            self._inbox.put(message.worker_id, message.message)
         elif isinstance(message, Places):
             self._places = message.places
         elif isinstance(message, Readings):
@@ -256,7 +252,7 @@ class RayPool:
             self._changed.put(replace(node, state="left", reason=reason))
         self._nodes.clear()
         for worker_id in lost:
-            self._inbox.put((worker_id, WorkerLost(reason, blameless=True)))
+            self._inbox.put(worker_id, WorkerLost(reason, blameless=True))
         if self._refused is None:
             self._refused = reason
             self._news.put(News("error", f"{reason}; connecting again", "cluster"))

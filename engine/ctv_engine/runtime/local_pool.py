@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from ctv_engine.runtime.answering import WorkerSettings
+from ctv_engine.runtime.inbox import Inbox
 from ctv_engine.runtime.messages import FromWorker, Unit, WorkerLost
 from ctv_engine.runtime.worker import run_worker
 
@@ -44,7 +45,7 @@ class LocalPool:
         self.move(devices, visible or {})
         self._settings = settings
         self._workers: dict[int, _Worker] = {}
-        self._inbox: queue.SimpleQueue[tuple[int, FromWorker]] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._context = multiprocessing.get_context("spawn")
 
     def move(self, devices: tuple[str, ...], visible: Mapping[str, str]) -> None:
@@ -75,13 +76,8 @@ class LocalPool:
 
     def receive(self, timeout_s: float) -> list[tuple[int, FromWorker]]:
         """Wait for messages and deaths; a worker's last words come before its loss."""
-        messages: list[tuple[int, FromWorker]] = []
-        try:
-            messages.append(self._inbox.get(timeout=timeout_s))
-            while True:
-                messages.append(self._inbox.get_nowait())
-        except queue.Empty:
-            return [message for message in messages if self._is_from_a_worker(*message)]
+        messages = self._inbox.take(timeout_s)
+        return [message for message in messages if self._is_from_a_worker(*message)]
 
     def kill(self, worker_id: int) -> None:
         """End a worker now."""
@@ -102,13 +98,13 @@ class LocalPool:
     def _read(self, worker_id: int, worker: _Worker) -> None:
         try:
             while True:
-                self._inbox.put((worker_id, worker.pipe.recv()))
+                self._inbox.put(worker_id, worker.pipe.recv())
         except (EOFError, OSError):
             worker.process.join(KILL_TIMEOUT_S)
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join(KILL_TIMEOUT_S)
-        self._inbox.put((worker_id, WorkerLost(_cause(worker.process.exitcode))))
+        self._inbox.put(worker_id, WorkerLost(_cause(worker.process.exitcode)))
         worker.pipe.close()
 
     def _write(self, worker_id: int, worker: _Worker) -> None:
