@@ -12,6 +12,8 @@ from typing import Any
 
 TOKEN = "0123456789abcdef" * 2
 GPUS = 4
+ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
+"""Other tests run at the same time: with Ray's niceness of 15 workers would wait for their end."""
 
 
 @dataclass
@@ -29,7 +31,7 @@ class FakeCluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
+            env=ENVIRONMENT | os.environ | {"RAY_AUTH_TOKEN": TOKEN},
         )
         self.address = self._line()
         assert self.address, "the cluster did not start"

@@ -71,6 +71,7 @@ class RayPool:
         self._process: BaseProcess | None = None
         self._ends = threading.Event()
         self._first: queue.SimpleQueue[Connected | Refused] = queue.SimpleQueue()
+        self._opened = False
         self._refused: str | None = None
         self._thread = threading.Thread(target=self._keep, name="cluster", daemon=True)
         self._thread.start()
@@ -211,7 +212,9 @@ class RayPool:
         elif isinstance(message, News):
             self._news.put(message)
         else:
-            self._first.put(message)
+            if not self._opened:
+                self._opened = True
+                self._first.put(message)
             if isinstance(message, Connected):
                 if self._refused is not None:
                     self._news.put(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import FakeCluster, machines
+from clusters import ENVIRONMENT, FakeCluster, machines
 from engine_run import ANSWERS, EngineRun
 
 from ctv_engine.settings import Settings
@@ -45,7 +45,7 @@ def hidden(tmp_path: Path) -> Iterator[Any]:
         [*UNSHARE, "sh", "-c", hide, "sh", *ray],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        env=ENVIRONMENT | os.environ,
         start_new_session=True,
     )
     yield cluster, place
@@ -68,10 +68,15 @@ def test_it_is_set_aside_until_it_sees_what_others_see_or_gets_a_copy(
                 pool=f"ray:{cluster.address}",
                 devices="cpu",
                 files=files,  # type: ignore[arg-type]
+                batch_size=4,
                 quiet_s=0.2,
                 poll_s=0.1,
             )
         )
+
+    def all_up(one: EngineRun) -> None:
+        """Wait until each machine will get a batch of the first checkpoint."""
+        one.wait("SELECT count(*) = 3 FROM workers WHERE state = 'ready'")
 
     def scored(one: EngineRun) -> None:
         one.wait("SELECT count(*) = 2 FROM evaluations WHERE state = 'done'")
@@ -79,14 +84,17 @@ def test_it_is_set_aside_until_it_sees_what_others_see_or_gets_a_copy(
         assert one.finish() == 0
 
     shared = run("shared", "auto")
-    shared.wait("SELECT count(*) = 3 FROM nodes WHERE state = 'joined'")
+    all_up(shared)
     shutil.copytree(checkpoints[0], place / "checkpoint-10")
     shared.wait("SELECT count(*) FROM nodes WHERE host = 'blind' AND state = 'set aside'")
     (event,) = shared.query("SELECT message FROM events WHERE message LIKE 'blind %is not used%'")
     for words in ("can't read the checkpoint", str(place), "mount that directory", "--files ship"):
         assert words in event[0]
     scored(shared)
+    (place / "checkpoint-10").rename(tmp_path / "checkpoint-10")
     copied = run("copied", "ship")
+    all_up(copied)
+    (tmp_path / "checkpoint-10").rename(place / "checkpoint-10")
     copied.wait("SELECT count(*) FROM events WHERE message LIKE 'blind gets a copy of the check%'")
     scored(copied)
     assert copied.query(ANSWERS) == shared.query(ANSWERS) != []
