@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,13 @@ def test_no_gpu_no_token_and_other_versions(
         cluster.tell(f"more {json.dumps(nodes[0])}")
         text = refusal("auto")
         assert "none of its 1 machines can be used: old: it has transformers 4.0.0" in text
+        doctor = ["doctor", "--json", "--pool", f"ray:{cluster.address}"]
+        found = subprocess.run(
+            [sys.executable, "-m", "ctv_tui", *doctor], capture_output=True, text=True, check=False
+        )
+        assert found.returncode == 1
+        (line,) = (f for f in json.loads(found.stdout)["findings"] if f["check"] == "cluster")
+        assert line["level"] == "fail" and "old: it has transformers 4.0.0" in line["text"]
         monkeypatch.delenv("RAY_AUTH_TOKEN")
         monkeypatch.setenv("HOME", str(tmp_path))
         assert "needs a token: copy ~/.ray/auth_token" in refusal("cpu")
