@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from forked import ForkedEngine
 
 from ctv_engine.settings import Settings
@@ -65,11 +66,13 @@ class EngineRun:
     settings: Settings
     forked: bool = False
     """Whether it starts at once, see :mod:`forked`."""
+    hold_after: int | None = None
+    """How many units each worker of a forked engine answers before it stops itself."""
     process: subprocess.Popen[str] | ForkedEngine = field(init=False)
 
     def __post_init__(self) -> None:
         if self.forked:
-            self.process = ForkedEngine(self.settings.to_json())
+            self.process = ForkedEngine(self.settings.to_json(), self.hold_after)
             return
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ctv_engine", self.settings.to_json()],
@@ -126,6 +129,28 @@ class EngineRun:
 
         pids: list[int] = wait_until(found, f"a worker and {rows} rows")
         return pids
+
+    def wait_until_held(self, workers: int = 1) -> list[int]:
+        """Wait until that many workers have stopped themselves; return their pids."""
+
+        def held() -> list[int]:
+            assert self.process.poll() is None, f"engine ended: {self.output()}"
+            pids = [pid for (pid,) in self.query("SELECT pid FROM workers WHERE state = 'ready'")]
+            stopped = [pid for pid in pids if is_stopped(pid)]
+            return stopped if len(stopped) == workers else []
+
+        pids: list[int] = wait_until(held, f"{workers} stopped workers")
+        return pids
+
+
+def is_stopped(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+
+
+def let_go_on(pids: Collection[int]) -> None:
+    """Continue workers that were stopped."""
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
 
 
 ANSWERS = """

@@ -10,6 +10,7 @@ that it learns of its engine's death from its pipe alone.
 from __future__ import annotations
 
 import atexit
+import itertools
 import multiprocessing
 import os
 import signal
@@ -35,10 +36,11 @@ def get_context(method: str | None = None) -> Any:
 class ForkedEngine:
     """``python -m ctv_engine SETTINGS`` with the calls of a ``Popen`` that tests use."""
 
-    def __init__(self, settings: str) -> None:
+    def __init__(self, settings: str, hold_after: int | None = None) -> None:
+        """``hold_after``: each worker stops itself once it has answered that many units."""
         self._output: IO[str] = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115
         self._process = get_context("spawn").Process(
-            target=_run, args=(settings, self._output.name, dict(os.environ))
+            target=_run, args=(settings, self._output.name, dict(os.environ), hold_after)
         )
         self._process.start()
         atexit.register(self._process.kill)  # a failed test's engine would be waited for
@@ -72,7 +74,41 @@ class ForkedEngine:
         os.kill(self.pid, number)
 
 
-def _run(settings: str, output: str, environment: dict[str, str]) -> None:
+class Holding:
+    """A context whose worker processes stop themselves, see :class:`ForkedEngine`.
+
+    What a test does to a run that is under way it then does to one that can't have ended by then.
+    """
+
+    def __init__(self, hold_after: int) -> None:
+        self._context = get_context("spawn")
+        self._hold_after = hold_after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def Process(self, *, target: Any, args: tuple[Any, ...], **rest: Any) -> Any:
+        return self._context.Process(target=_hold, args=(self._hold_after, target, *args), **rest)
+
+
+def _hold(after: int, target: Any, *args: Any) -> None:
+    from ctv_engine.runtime.answering import Worker
+
+    answer = Worker.run
+    begun = itertools.count()
+
+    def run(self: Worker, unit: Any, send: Any) -> Any:
+        if unit.task != "measure" and next(begun) == after:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return answer(self, unit, send)
+
+    Worker.run = run  # type: ignore[method-assign]
+    target(*args)
+
+
+def _run(
+    settings: str, output: str, environment: dict[str, str], hold_after: int | None = None
+) -> None:
     """The engine's whole life; its workers are forked from where it was."""
     from ctv_engine.__main__ import main
 
@@ -83,6 +119,7 @@ def _run(settings: str, output: str, environment: dict[str, str]) -> None:
         os.dup2(file.fileno(), 2)
     # As its documentation has it, a child uses its parent's server; its code starts another.
     forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
-    multiprocessing.get_context = get_context  # type: ignore[assignment]
+    context = get_context if hold_after is None else lambda _: Holding(hold_after)
+    multiprocessing.get_context = context  # type: ignore[assignment]
     sys.argv = ["ctv_engine", settings]
     sys.exit(main())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from engine_run import ANSWERS, EngineRun, query, wait_until
+from engine_run import ANSWERS, EngineRun, let_go_on, query, wait_until
 from fake_driver import IDLE, Driver
 
 from ctv_engine.runtime.devices import DeviceError
@@ -178,6 +178,16 @@ def ctv(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def pause(run: EngineRun, held: Sequence[int]) -> subprocess.CompletedProcess[str]:
+    """``ctv-tui pause`` for an engine whose workers are held in a batch until it is asked."""
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(ctv, "pause", "--db", str(run.db))
+        run.wait("SELECT count(*) FROM events WHERE message LIKE 'pausing:%'")
+        assert not asked.done(), "batches are under way"
+        let_go_on(held)
+        return asked.result()
+
+
 STATE = "SELECT state FROM engine"
 WORKERS = "SELECT pid FROM workers WHERE state IN ('starting', 'ready')"
 
@@ -201,13 +211,15 @@ def test_a_run_that_was_paused_ends_as_one_that_was_not(
     watched = tmp_path / "run"
     watched.mkdir()
     shutil.copytree(checkpoints[0], watched / checkpoints[0].name)
-    run = EngineRun(settings_for(tmp_path, suite, checkpoint_dir=str(watched)), forked=True)
-    pids = run.wait_for_workers(rows=5)
-    paused = ctv("pause", "--db", str(run.db))
+    run = EngineRun(
+        settings_for(tmp_path, suite, checkpoint_dir=str(watched)), forked=True, hold_after=1
+    )
+    pids = run.wait_until_held(2)
+    paused = pause(run, pids)
     assert paused.returncode == 0, paused.stderr
     assert paused.stdout.startswith(f"paused (pid {run.process.pid}): its devices are free")
     answered = run.count()
-    assert 5 <= answered < 48
+    assert 0 < answered < 48
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert run.query(WORKERS) == []
     assert run.query("SELECT DISTINCT state FROM workers") == [("ended",)]
@@ -238,16 +250,13 @@ def test_a_pause_outlives_the_engine(tmp_path: Path, checkpoints: list[Path], su
     settings = settings_for(
         tmp_path, suite, checkpoints=(str(checkpoints[0]),), drain=True, devices="cpu"
     )
-    first = EngineRun(settings)
-    pids = first.wait_for_workers(rows=1)
-    for pid in pids:  # batches that take long
-        os.kill(pid, signal.SIGSTOP)
+    first = EngineRun(settings, forked=True, hold_after=1)
+    pids = first.wait_until_held()
     waiting = ctv("pause", "--db", str(first.db), "--timeout", "0")
     assert waiting.returncode == 1
     assert "still finishes its batches and pauses after them" in waiting.stderr
     assert is_pause_asked(first.db)
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+    let_go_on(pids)
     first.wait("SELECT state = 'paused' FROM engine")
     answered = first.count()
     first.kill()
@@ -282,9 +291,8 @@ def test_static_shards_go_on_after_a_pause(
     settings = settings_for(
         tmp_path, suite, checkpoints=(str(checkpoints[0]),), drain=True, schedule="static"
     )
-    run = EngineRun(settings, forked=True)
-    run.wait_for_workers(rows=3)
-    assert ctv("pause", "--db", str(run.db)).returncode == 0
+    run = EngineRun(settings, forked=True, hold_after=1)
+    assert pause(run, run.wait_until_held(2)).returncode == 0
     assert ctv("resume", "--db", str(run.db)).returncode == 0
     assert run.finish() == 0, run.output()
     assert run.query("SELECT count(*), sum(status = 'ok') FROM predictions") == [(48, 48)]
