@@ -67,7 +67,7 @@ class EngineRun:
     forked: bool = False
     """Whether it starts at once, see :mod:`forked`."""
     hold_after: int | None = None
-    """How many units each worker of a forked engine answers before it stops itself."""
+    """After how many units each device's first worker of a forked engine stops itself."""
     process: subprocess.Popen[str] | ForkedEngine = field(init=False)
 
     def __post_init__(self) -> None:

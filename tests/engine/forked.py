@@ -37,7 +37,7 @@ class ForkedEngine:
     """``python -m ctv_engine SETTINGS`` with the calls of a ``Popen`` that tests use."""
 
     def __init__(self, settings: str, hold_after: int | None = None) -> None:
-        """``hold_after``: each worker stops itself once it has answered that many units."""
+        """``hold_after``: each device's first worker stops itself after that many units."""
         self._output: IO[str] = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115
         self._process = get_context("spawn").Process(
             target=_run, args=(settings, self._output.name, dict(os.environ), hold_after)
@@ -83,12 +83,16 @@ class Holding:
     def __init__(self, hold_after: int) -> None:
         self._context = get_context("spawn")
         self._hold_after = hold_after
+        self._held: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
-    def Process(self, *, target: Any, args: tuple[Any, ...], **rest: Any) -> Any:
-        return self._context.Process(target=_hold, args=(self._hold_after, target, *args), **rest)
+    def Process(self, *, target: Any, args: tuple[Any, ...], name: str, **rest: Any) -> Any:
+        if name not in self._held:
+            target, args = _hold, (self._hold_after, target, *args)
+        self._held.add(name)
+        return self._context.Process(target=target, args=args, name=name, **rest)
 
 
 def _hold(after: int, target: Any, *args: Any) -> None:
