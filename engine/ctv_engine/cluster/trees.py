@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -114,7 +117,11 @@ def look(tree: Tree, patience_s: float) -> str | None:
 
 
 class Shelf:
-    """Copies of trees on one machine, under their digests."""
+    """Copies of trees on one machine, under their digests.
+
+    Engines of one user share them. A copy in use is locked for as long as the process lives that
+    uses it, so that no other removes it.
+    """
 
     def __init__(self, root: Path | None = None) -> None:
         """Use ``root``, by default a directory of this user among the temporary files.
@@ -126,22 +133,21 @@ class Shelf:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.root.stat().st_uid != os.getuid():
             raise PermissionError(f"{self.root} belongs to another user")
-        self._remove_old()
-
-    def _remove_old(self) -> None:
+        self._locks: dict[str, int] = {}
         for path in self.root.iterdir():
-            try:
+            with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > KEPT_S:
-                    shutil.rmtree(path, ignore_errors=True)
-            except OSError:
-                continue
+                    _remove_unused(path)
 
     def find(self, tree: Tree) -> Path | None:
-        """Return a copy that is there already."""
+        """Return a copy that is there already; it is in use from then on."""
         place = self.root / tree.digest
-        if not place.is_dir():
+        try:
+            if tree.digest not in self._locks:
+                self._locks[tree.digest] = _lock(place)
+            os.utime(place)
+        except OSError:
             return None
-        os.utime(place)
         return place
 
     def copy(self, tree: Tree, contents: Iterator[bytes]) -> Path:
@@ -155,6 +161,7 @@ class Shelf:
         if place is not None:
             return place
         partial = Path(tempfile.mkdtemp(prefix=f"{tree.digest}.", suffix=".partial", dir=self.root))
+        lock = _lock(partial)
         try:
             for name in tree.files:
                 target = partial / name
@@ -164,16 +171,60 @@ class Shelf:
                 with (partial / name).open("ab") as file:
                     file.write(content)
             check(tree, partial)
-            goal = self.root / tree.digest
-            partial.rename(goal)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        return goal
+            while place is None:
+                try:
+                    place = partial.rename(self.root / tree.digest)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    place = self.find(tree)  # another engine was quicker
+                else:
+                    self._locks[tree.digest], lock = lock, -1
+        finally:
+            if lock >= 0:
+                os.close(lock)
+                shutil.rmtree(partial, ignore_errors=True)
+        return place
 
     def drop(self, tree_digest: str) -> None:
-        """Remove a copy that nobody needs any more."""
-        shutil.rmtree(self.root / tree_digest, ignore_errors=True)
+        """Use a copy no longer; the last one to do so removes it."""
+        lock = self._locks.pop(tree_digest, None)
+        if lock is not None:
+            os.close(lock)
+        with contextlib.suppress(OSError):
+            _remove_unused(self.root / tree_digest)
+
+
+def _lock(directory: Path) -> int:
+    """Return a shared lock on a directory, which lasts until it is closed.
+
+    Raises:
+        OSError: there is no such directory, or it is being removed.
+    """
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(lock), directory.stat()):
+            raise FileNotFoundError(f"{directory} was removed")
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _remove_unused(directory: Path) -> None:
+    """Remove a directory that nobody has locked.
+
+    Raises:
+        OSError: it is in use, or can't be removed.
+    """
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        going = tempfile.mkdtemp(suffix=".partial", dir=directory.parent)
+        shutil.rmtree(directory.rename(going))
+    finally:
+        os.close(lock)
 
 
 def read_piece(tree: Tree, piece: Piece) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import time
@@ -64,11 +65,47 @@ def test_what_is_not_what_it_should_be_does_not_stay(
 
 
 def test_copies_that_nobody_used_for_a_day_make_room(tree: Tree, tmp_path: Path) -> None:
-    copy = Shelf(tmp_path / "shelf").copy(tree, contents(tree))
-    assert Shelf(tmp_path / "shelf").find(tree) == copy
+    earlier = multiprocessing.get_context("fork").Process(
+        target=lambda: Shelf(tmp_path / "shelf").copy(tree, contents(tree))
+    )
+    earlier.start()
+    earlier.join()
+    (copy,) = Shelf(tmp_path / "shelf").root.iterdir()
     old = time.time() - KEPT_S - 1
     os.utime(copy, (old, old))
     assert Shelf(tmp_path / "shelf").find(tree) is None
+
+
+def test_what_another_engine_uses_stays(tree: Tree, tmp_path: Path) -> None:
+    one, other = Shelf(tmp_path / "shelf"), Shelf(tmp_path / "shelf")
+    place = one.copy(tree, contents(tree))
+    assert other.copy(tree, iter(())) == place
+    one.drop(tree.digest)
+    assert one.find(tree) == place, "the other one uses it"
+    one.drop(tree.digest)
+    os.utime(place, (0, 0))
+    Shelf(tmp_path / "shelf")
+    assert sorted(path.name for path in place.rglob("*")) == ["deep", "empty", "large", "small"]
+    other.drop(tree.digest)
+    assert list(other.root.iterdir()) == []
+    other.drop(tree.digest)
+
+
+def test_two_engines_that_copy_at_the_same_time_share_one_copy(tree: Tree, tmp_path: Path) -> None:
+    one, other = Shelf(tmp_path / "shelf"), Shelf(tmp_path / "shelf")
+
+    def slow() -> Any:
+        for number, content in enumerate(contents(tree)):
+            if number == 1:
+                assert other.copy(tree, contents(tree)).is_dir()
+            yield content
+
+    place = one.copy(tree, slow())
+    assert list(one.root.iterdir()) == [place]
+    other.drop(tree.digest)
+    assert place.is_dir(), "both have it locked"
+    one.drop(tree.digest)
+    assert not place.exists()
 
 
 def test_only_the_files_of_a_tree_are_given_away(tree: Tree) -> None:
