@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,19 +62,11 @@ def make_settings(**values: object) -> Settings:
     from ctv_engine.settings import Settings, SettingsError
 
     require_engine()
-    for name in (
-        "db",
-        "suite",
-        "gold",
-        "checkpoint_dir",
-        "processor",
-        "cache_dir",
-        "base",
-        "judge",
-    ):
+    for name in _PATHS:
         if values.get(name) is not None:
             values[name] = str(Path(str(values[name])).resolve())
-    values["log_to"] = tuple(_from_here(target) for target in values.get("log_to") or ())  # type: ignore[attr-defined]
+    targets: Sequence[str] = values.get("log_to") or ()  # type: ignore[assignment]
+    values["log_to"] = tuple(tracker_from(Path.cwd(), target) for target in targets)
     db = Path(str(values["db"]))
     if not db.parent.is_dir():
         raise CommandError(f"--db {db}: no such directory {db.parent}", EXIT_USAGE)
@@ -83,9 +76,10 @@ def make_settings(**values: object) -> Settings:
         raise CommandError(str(error), EXIT_USAGE) from error
 
 
-def _from_here(target: str) -> str:
+def tracker_from(directory: Path, target: str) -> str:
+    """Return ``tensorboard:DIR`` with its path taken from ``directory``; others as they are."""
     kind, _, place = target.partition(":")
-    return f"{kind}:{Path(place).resolve()}" if kind == "tensorboard" and place else target
+    return f"{kind}:{directory / place}" if kind == "tensorboard" and place else target
 
 
 def engine_command(settings: Settings) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctv_tui.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from ctv_tui.cli.config_file import config_option
 from ctv_tui.cli.options import db_option, engine_options, option, suite_option
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ POLL_S = 0.25
     metavar="CHECKPOINT...",
     envvar="CTV_TUI_CHECKPOINTS",
 )
+@config_option
 @suite_option
 @db_option
 @engine_options

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ctv_tui.cli import EXIT_USAGE
+from ctv_tui.cli.config_file import config_option
 from ctv_tui.cli.options import (
     dashboard_options,
     db_option,
@@ -20,6 +21,7 @@ from ctv_tui.cli.options import (
 
 @click.command("watch")
 @click.argument("checkpoint_dir", type=click.Path(file_okay=False), envvar="CTV_TUI_CHECKPOINT_DIR")
+@config_option
 @suite_option
 @db_option
 @engine_options
