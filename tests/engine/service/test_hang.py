@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,8 @@ def test_a_stopped_worker_is_noticed_and_replaced(
     run = EngineRun(
         settings_for(tmp_path, suite, checkpoints[0], batch_size=1, hang_s=120.0, silence_s=4.0),
         forked=True,
+        hold_after=1,
     )
-    (pid,) = run.wait_for_workers(rows=1)
-    os.kill(pid, signal.SIGSTOP)
     assert run.finish() == 0, run.output()
     events = run.query("SELECT level, message FROM events WHERE kind = 'worker'")
     ((level, message),) = events

@@ -11,7 +11,7 @@ from typing import Any
 import families
 import pytest
 import tiny
-from engine_run import ANSWERS, EngineRun, settings_for
+from engine_run import ANSWERS, EngineRun, let_go_on, settings_for
 
 
 def _spoil_weights(directory: Path) -> None:
@@ -138,11 +138,13 @@ def test_weights_that_are_rewritten_in_place_under_the_pin_do_not_stand(
     run = EngineRun(
         settings_for(tmp_path, suite, checkpoint_dir=str(watched), batch_size=1, every=1),
         forked=True,
+        hold_after=1,
     )
-    run.wait_for_workers(1)
+    held = run.wait_until_held()
     new = (checkpoints[1] / "model.safetensors").read_bytes()
     with (directory / "model.safetensors").open("r+b") as file:
         file.write(new)
+    let_go_on(held)
     run.wait("SELECT count(*) = 2 FROM checkpoints WHERE state IN ('done', 'failed')")
     (first, why), (second, _) = run.query("SELECT state, reason FROM checkpoints ORDER BY id")
     assert (first, second) == ("failed", "done")

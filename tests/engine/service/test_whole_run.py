@@ -13,7 +13,7 @@ from typing import Any
 import forked
 import pytest
 import tiny
-from engine_run import ANSWERS, EngineRun, query, settings_for, wait_until
+from engine_run import ANSWERS, EngineRun, let_go_on, query, settings_for
 
 from ctv_engine.settings import Settings
 
@@ -114,7 +114,7 @@ def test_killing_engine_and_workers_at_ten_moments_changes_nothing(
         batch_size=BATCH,
     )
     rng = random.Random(7)
-    moments = [0, *sorted(rng.sample(range(1, len(wanted) * 3 // 4), 9))]
+    moments = [0, *sorted(rng.sample(range(1, len(wanted) // 2), 9))]
     run = EngineRun(settings, forked=True)
     killed: set[int] = set()
     for number, moment in enumerate(moments):
@@ -176,12 +176,13 @@ def test_a_stopped_run_is_taken_up_where_it_ended(
         drain=True,
         batch_size=BATCH,
     )
-    run = EngineRun(settings, forked=True)
-    wait_until(lambda: run.count() >= 20, "20 rows")
+    run = EngineRun(settings, forked=True, hold_after=2)
+    held = run.wait_until_held()
     run.process.send_signal(signal.SIGTERM)
+    let_go_on(held)
     assert run.finish() == 0, run.output()
     before = run.count()
-    assert before < len(query(undisturbed, ANSWERS))
+    assert 0 < before < len(query(undisturbed, ANSWERS))
     first = query(run.db, "SELECT min(id), max(created_at) FROM predictions")
     again = EngineRun(settings, forked=True)
     assert again.finish() == 0, again.output()
