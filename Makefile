@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-llm bench bench-tui bench-sql study docs lint types contracts pytest clean
+.PHONY: demo test test-llm bench bench-tui bench-sql bench-cluster study docs lint types contracts pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ctv-tui demo
@@ -43,6 +43,10 @@ study: $(VENV)/.installed
 # The named queries and the export on a database with a million predictions; takes a minute.
 bench-sql: $(VENV)/.installed
 	$(BIN)/python tests/bench_sql
+
+# Sixteen workers on a Ray cluster of this machine: idle by machine, and the answers of one machine. Takes two minutes.
+bench-cluster: $(VENV)/.installed
+	cd tests && $(CURDIR)/$(BIN)/python -m bench.cluster
 
 # docs/schema.md and docs/queries.md, from the schema and the queries themselves.
 docs: $(VENV)/.installed
