@@ -54,13 +54,13 @@ class Points:
 def with_interval(method: Coefficient, points: Points) -> Correlation:
     """Return a coefficient with a 95 % interval: the wider of two, at either end.
 
-    One takes checkpoints as independent: tanh(atanh r ± 1.96 s). For Pearson s = 1/sqrt(n - 3)
-    (Fisher 1921), for a partial coefficient 1/sqrt(n - 4) (Fisher 1924), for Spearman
-    sqrt((1 + r²/2) / (n - 3)), for Kendall sqrt(0.437 / (n - 4)) (Bonett & Wright, Psychometrika
-    65, 2000; Fieller, Hartley & Pearson 1957). The other is a moving-block bootstrap over steps,
-    since neighbouring checkpoints are not independent. With few points the bootstrap alone is far
-    too narrow, and where neighbours correlate by 0.5 both together still hold the truth a little
-    less often than 95 times of 100 (tests/engine/stats/interval_coverage.py). ``n`` counts steps:
+    One is tanh(atanh r ± 1.96 s) with as many independent checkpoints as these are worth, see
+    :func:`effective_steps`. For Pearson s = 1/sqrt(n - 3) (Fisher 1921), for a partial coefficient
+    1/sqrt(n - 4) (Fisher 1924), for Spearman sqrt((1 + r²/2) / (n - 3)), for Kendall
+    sqrt(0.437 / (n - 4)) (Bonett & Wright, Psychometrika 65, 2000; Fieller, Hartley & Pearson
+    1957). The other is a moving-block bootstrap over steps, which is far too narrow alone with few
+    points. Both together hold the truth 92 to 98 times of 100 for 10 to 60 checkpoints whose
+    neighbours correlate by 0 to 0.7 (tests/engine/stats/interval_coverage.py). ``n`` counts steps:
     pooled datasets of one checkpoint are drawn together. With fewer than five steps there is no
     interval.
     """
@@ -71,7 +71,7 @@ def with_interval(method: Coefficient, points: Points) -> Correlation:
         return Correlation(None, None, None, n, str(error))
     if n < LEAST_FOR_INTERVAL:
         return Correlation(r, None, None, n, f"fewer than {LEAST_FOR_INTERVAL} points")
-    intervals = [_as_if_independent(method, r, n), *_block_bootstrap(method, points)]
+    intervals = [_by_formula(method, r, effective_steps(points)), *_block_bootstrap(method, points)]
     low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
     return Correlation(r, max(low, -1.0), min(high, 1.0), n)
 
@@ -89,7 +89,33 @@ _COEFFICIENTS: dict[Coefficient, Callable[[Points], float]] = {
 }
 
 
-def _as_if_independent(method: Coefficient, r: float, n: int) -> tuple[float, float]:
+def effective_steps(points: Points) -> float:
+    """Return how many independent checkpoints say as much about r: n (1 - p) / (1 + p).
+
+    p is the product of both series' correlations between neighbours (Bartlett, JRSS 98, 1935;
+    Dawdy & Matalas 1964), taken about each series' straight line over the steps: that a run gets
+    better is what r is about, and no error. A negative one counts as 0, and the result is five,
+    the fewest that have an interval, at least.
+    """
+    n = len(points.starts)
+    sizes = np.diff(points.starts, append=len(points.x))
+    x, y, step = (
+        np.add.reduceat(one, points.starts) / sizes for one in (points.x, points.y, points.step)
+    )
+    shared = _memory(x, step) * _memory(y, step)
+    return max(n * (1 - shared) / (1 + shared), float(LEAST_FOR_INTERVAL))
+
+
+def _memory(series: Floats, step: Floats) -> float:
+    """Return the correlation between neighbours about a straight line; 0 where it is negative."""
+    step = _standard(step)
+    series = _standard(series)
+    rest = series - (series @ step) / len(step) * step
+    total = float(rest @ rest)
+    return max(float(rest[:-1] @ rest[1:]) / total, 0.0) if total > 1e-10 * len(rest) else 0.0
+
+
+def _by_formula(method: Coefficient, r: float, n: float) -> tuple[float, float]:
     if abs(r) == 1.0:
         return r, r
     variance = {

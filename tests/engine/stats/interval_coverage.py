@@ -93,14 +93,24 @@ CASES: dict[str, Callable[[], Holds]] = {
     "clustered error, 600 items, 3 an image": lambda: clustered(600, 3),
     "pearson, 10 independent points": lambda: coefficient("pearson", RHO, 10, 0.0),
     "pearson, 31 independent points": lambda: coefficient("pearson", RHO, 31, 0.0),
+    "pearson, 10 points, memory 0.7": lambda: coefficient("pearson", RHO, 10, 0.7),
     "pearson, 31 points, memory 0.5": lambda: coefficient("pearson", RHO, 31, 0.5),
+    "pearson, 31 points, memory 0.7": lambda: coefficient("pearson", RHO, 31, 0.7),
+    "pearson, 60 points, memory 0.7": lambda: coefficient("pearson", RHO, 60, 0.7),
     "spearman, 31 independent points": lambda: coefficient(
         "spearman", 6 / math.pi * math.asin(RHO / 2), 31, 0.0
+    ),
+    "spearman, 31 points, memory 0.7": lambda: coefficient(
+        "spearman", 6 / math.pi * math.asin(RHO / 2), 31, 0.7
     ),
     "kendall, 31 independent points": lambda: coefficient(
         "kendall", 2 / math.pi * math.asin(RHO), 31, 0.0
     ),
+    "kendall, 31 points, memory 0.7": lambda: coefficient(
+        "kendall", 2 / math.pi * math.asin(RHO), 31, 0.7
+    ),
     "partial, 31 independent points": lambda: coefficient("partial", RHO, 31, 0.0),
+    "partial, 31 points, memory 0.7": lambda: coefficient("partial", RHO, 31, 0.7),
     "set that may be best": best,
 }
 

@@ -9,7 +9,13 @@ import pytest
 
 from ctv_engine.stats.bootstrap import RESAMPLES, moving_block_counts
 from ctv_engine.stats.correlation import kendall, partial, pearson, spearman
-from ctv_engine.stats.interval import Coefficient, Points, resampled, with_interval
+from ctv_engine.stats.interval import (
+    Coefficient,
+    Points,
+    effective_steps,
+    resampled,
+    with_interval,
+)
 
 METHODS: tuple[Coefficient, ...] = ("pearson", "spearman", "kendall", "partial")
 
@@ -103,3 +109,33 @@ def test_few_or_constant_points_have_a_reason(method: Coefficient) -> None:
     flat = with_interval(method, Points.of([0.5] * 8, list(range(8)), list(range(8))))
     assert (flat.r, flat.low, flat.n) == (None, None, 8)
     assert flat.reason
+
+
+def test_neighbours_that_go_together_count_for_less() -> None:
+    rng = np.random.default_rng(5)
+    x, y, step = rng.random(12), rng.random(12), np.sort(rng.choice(500, 12, replace=False))
+    for k in range(1, 12):  # both remember, and rise
+        x[k] += 0.8 * x[k - 1]
+        y[k] += 0.8 * y[k - 1]
+
+    def memory(series: np.ndarray) -> float:
+        rest = series - np.polyval(np.polyfit(step, series, 1), step)
+        return max(0.0, float(np.sum(rest[:-1] * rest[1:]) / np.sum(rest**2)))
+
+    p = memory(x) * memory(y)
+    assert p > 0.05, "there is something to find"
+    found = effective_steps(Points.of(x.tolist(), y.tolist(), step.tolist()))
+    assert found == pytest.approx(12 * (1 - p) / (1 + p), abs=1e-9)
+    pooled = Points.of(
+        [*(x - 0.1), *(x + 0.1)], [*(y - 0.2), *(y + 0.2)], [*step.tolist(), *step.tolist()]
+    )
+    assert effective_steps(pooled) == pytest.approx(found, abs=1e-9), "by the steps' means"
+
+
+def test_a_straight_rise_is_no_memory_and_five_are_left() -> None:
+    rise, around = np.arange(20.0), np.tile([0.1, -0.1], 10)
+    steps = list(range(20))
+    assert effective_steps(Points.of(rise.tolist(), (3 * rise).tolist(), steps)) == 20
+    assert effective_steps(Points.of((rise + around).tolist(), rise.tolist(), steps)) == 20
+    slow = np.sin(rise / 3)
+    assert 5 <= effective_steps(Points.of(slow.tolist(), slow.tolist(), steps)) < 7
