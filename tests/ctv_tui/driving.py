@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from textual.pilot import Pilot
+from waiting import LOOK_S, Patience
 
 from ctv_tui.app import Dashboard
 from ctv_tui.data import Snapshot
@@ -43,10 +43,10 @@ async def settled(pilot: Pilot[None]) -> str:
     """Return the screen's text once layout and painting have nothing left to do."""
     app = pilot.app
     seen: list[str] = []
-    end = time.monotonic() + 10.0
+    patience = Patience()
     while len(seen) < 3 or len(set(seen[-3:])) > 1:
-        await pilot.pause(0.02)
+        await pilot.pause(LOOK_S)
         seen.append(screen_text(app))  # type: ignore[arg-type]
-        if time.monotonic() > end:
+        if patience.is_over():
             break
     return seen[-1]

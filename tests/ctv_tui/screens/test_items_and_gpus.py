@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import recorded_items
 import recorded_run
 from textual.pilot import Pilot
 from textual.widgets import Input
+from waiting import LOOK_S, Patience
 
 from ctv_tui.app import Dashboard
 from ctv_tui.data import follow
@@ -40,11 +40,11 @@ class Driven:
 
     async def shows(self, *parts: str, without: str = "\0") -> str:
         """Wait until the screen has all ``parts``; return its text once it stands still."""
-        end = time.monotonic() + 10.0
+        patience = Patience()
         text, before = screen_text(self.app), ""
         while not all(part in text for part in parts) or without in text or text != before:
-            assert time.monotonic() < end, f"{parts} without {without!r}:\n{text}"
-            await self.pilot.pause(0.02)
+            assert not patience.is_over(), f"{parts} without {without!r}:\n{text}"
+            await self.pilot.pause(LOOK_S)
             text, before = screen_text(self.app), text
         return text
 
