@@ -26,11 +26,10 @@ HISTORY = 6
 Tell = Callable[[EventLevel, str, str, int | None], None]
 
 _FACTS = """
-SELECT c.step, e.mode,
-       (SELECT s.value FROM scores s WHERE s.evaluation_id = e.id AND s.dataset = 'macro'
-        AND s.metric = CASE e.mode WHEN 'closed' THEN 'accuracy' ELSE 'score' END),
-       (SELECT s.stderr FROM scores s WHERE s.evaluation_id = e.id AND s.dataset = 'macro'
-        AND s.metric = CASE e.mode WHEN 'closed' THEN 'accuracy' ELSE 'score' END),
+SELECT c.step, e.mode, r.value, r.change, r.change_low, r.change_high,
+       (SELECT max(o.step) FROM ranking o WHERE o.run_id = r.run_id AND o.mode = r.mode
+        AND o.window = r.window AND o.step < r.step),
+       coalesce(r.n, 0),
        avg(p.option_mass), coalesce(sum(p.finish_reason IN ('length', 'repeat')), 0),
        count(p.finish_reason), e.idle_fraction, count(DISTINCT p.worker_id),
        e.finished_at - c.ready_at,
@@ -38,6 +37,7 @@ SELECT c.step, e.mode,
                      WHERE o.run_id = c.run_id AND o.ready_at < c.ready_at)
 FROM evaluations e
 JOIN checkpoints c ON c.id = e.checkpoint_id
+LEFT JOIN ranking r ON r.run_id = c.run_id AND r.mode = e.mode AND r.window = 1 AND r.step = c.step
 LEFT JOIN predictions p ON p.evaluation_id = e.id AND p.status = 'ok'
 WHERE e.id IN (SELECT o.id FROM evaluations o JOIN checkpoints oc ON oc.id = o.checkpoint_id
                WHERE oc.run_id = ?1 AND o.mode = ?2 AND o.state = 'done' AND oc.step <= ?3
@@ -54,7 +54,10 @@ class Alerting:
         self._tell, self._notifier = tell, notifier
 
     def look(self, step: int, mode: Mode, checkpoint_id: int) -> None:
-        """Store an event for whatever is wrong, and pass it on."""
+        """Store an event for whatever is wrong, and pass it on.
+
+        Called once the ranking with this evaluation is written: a drop is told from its rows.
+        """
         rows = self._writer.query(_FACTS, self._run_id, mode, step, HISTORY)
         facts = [Facts(*row) for row in rows]
         if not facts or facts[-1].step != step:

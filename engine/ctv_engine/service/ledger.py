@@ -293,8 +293,12 @@ class Ledger:
             text += f"; {reason}"
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
-        self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
-        self.tracking.ask(lambda: self.sinks.log(lambda: logged_of(self.writer, evaluation_id)))
+
+        def tell() -> None:
+            self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
+            self.sinks.log(lambda: logged_of(self.writer, evaluation_id))
+
+        self.tracking.ask(tell)
 
     def tell_troubles(self) -> None:
         """Say what went wrong with what runs beside: alerts, trackers."""

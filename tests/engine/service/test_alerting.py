@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from waiting import wait_until
 from werkzeug import Request, Response
 
 from ctv_engine.service.alerting import WEBHOOK_ENV, Alerting, Notifier
+from ctv_engine.service.tracking import track
 from ctv_engine.stats.alerts import Alert
 from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow
 from ctv_engine.store.writer import Writer
@@ -28,11 +30,18 @@ def writer(tmp_path: Path) -> Any:
     one.close()
 
 
-def test_a_drop_in_a_run_becomes_an_event(writer: Writer) -> None:
+Right = Callable[[int], bool]
+
+
+def drops_of(writer: Writer, *answers: Right, per_image: int = 1) -> list[tuple[Any, ...]]:
+    """Score checkpoints 100, 200, … closed, each as it is said; return the drops."""
     items = writer.add_suite(
         "s",
         [DatasetRow("d", "exact_match", ITEMS)],
-        [ItemRow("d", str(n), "?", "[]", 0, "[]", "i", f"i{n}") for n in range(ITEMS)],
+        [
+            ItemRow("d", f"{n:03d}", "?", "[]", 0, "[]", "i", f"i{n // per_image}")
+            for n in range(ITEMS)
+        ],
     )
     run = writer.open_run(
         name="r", checkpoint_dir="/r", suite_digest="s", gold_digest=None, config_json="{}",
@@ -41,23 +50,47 @@ def test_a_drop_in_a_run_becomes_an_event(writer: Writer) -> None:
     worker = writer.add_worker(run, "h", "cpu:0")
     told: list[tuple[Any, ...]] = []
     alerting = Alerting(writer, run, lambda *event: told.append(event), Notifier("r", None, 0))
-    for step, right in ((100, 300), (200, 310), (300, 200)):
+    for place, right in enumerate(answers, start=1):
+        step = 100 * place
         checkpoint = writer.add_checkpoint(run, step, f"/r/{step}", step)
         writer.set_checkpoint(checkpoint, "ready", ready_at=float(step))
         number = writer.add_evaluation(checkpoint, "closed", "queue", ITEMS)
         writer.start_evaluation(number)
         rows = [
             PredictionRow(
-                number, item, 0, worker, 0, 1, "ok", correct=int(n < right), option_mass=0.9
+                number, item, 0, worker, 0, 1, "ok", correct=int(right(n)), option_mass=0.9
             )
             for n, item in enumerate(items.values())
         ]
         writer.add_results(rows, [], {})
         writer.finish_evaluation(number, "done")
+        track(writer, run, 8)
         alerting.look(step, "closed", checkpoint)
-    drops = [event for event in told if "fell" in event[2]]
-    assert [(level, kind, which) for level, kind, _, which in drops] == [("warning", "alert", 3)]
-    assert "step 300: closed fell from 0.775 (step 200) to 0.500" in drops[0][2]
+    return [event for event in told if "fell" in event[2]]
+
+
+def test_a_drop_in_a_run_becomes_an_event(writer: Writer) -> None:
+    told = drops_of(writer, lambda n: n < 300, lambda n: n < 310, lambda n: n < 200)
+    ((level, kind, message, which),) = told
+    assert (level, kind, which) == ("warning", "alert", 3)
+    assert message.startswith("step 300: closed fell from 0.775 (step 200) to 0.500: by 0.2")
+    assert message.endswith("with 95 % confidence, on the same 400 items")
+    ((low, high),) = writer.query(
+        "SELECT change_low, change_high FROM ranking WHERE step = 300 AND window = 1"
+    )
+    assert f"by {-high:.3f} to {-low:.3f} with" in message
+
+
+def test_a_drop_is_told_by_the_same_items_not_by_two_scores_apart(writer: Writer) -> None:
+    """12 of 400 items are lost and none is won: two standard errors of 0.02 would hide that."""
+    told = drops_of(writer, lambda n: n % 5 > 0, lambda n: n % 5 > 0 and n % 33 != 1)
+    assert [event[2][:21] for event in told] == ["step 200: closed fell"]
+
+
+def test_items_about_one_picture_are_lost_together(writer: Writer) -> None:
+    """Of 100 pictures 7 are lost and 2 won: as 28 and 8 of 400 items that would be told."""
+    told = drops_of(writer, lambda n: not 28 <= n < 36, lambda n: n >= 28, per_image=4)
+    assert told == []
 
 
 def test_a_command_gets_words_and_json(tmp_path: Path) -> None:
