@@ -79,13 +79,13 @@ def _write(path: Path, series: object) -> list[str]:
             ((config,),) = writer.query("SELECT config_json FROM runs WHERE id = ?", run_id)
             window = json.loads(config).get("window", 8)
             done = write_series(writer, run_id, series)
-            track(writer, run_id, window)
             if not done.known:
                 steps = ", ".join(str(step) for step in done.unknown[:5])
                 raise CommandError(
                     f"no checkpoint of {path} has one of its steps ({steps} …); nothing imported",
                     EXIT_FAILED,
                 )
+            track(writer, run_id, window, anew=True)
             sentence = words_of(series, done)
             writer.add_event("info", "gold", sentence, None, run_id=run_id)
             return [safe(sentence)]

@@ -157,12 +157,14 @@ class Events:
     def __init__(self, run_id: int) -> None:
         self._run_id = run_id
         self._cursor: int | None = None
+        self.told_of_import = False
         self._calm: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._loud: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.latest: tuple[Event, ...] = ()
 
     def read(self, connection: sqlite3.Connection) -> None:
-        """Fold in new rows."""
+        """Fold in new rows; ``told_of_import``: whether a gold series came in meanwhile."""
+        began = self._cursor is not None
         if self._cursor is None:
             rows = [
                 *self._last(connection, "e.level = 'info'"),
@@ -173,6 +175,7 @@ class Events:
                 _EVENTS.format(where="e.id > ?", order="e.id"),
                 (self._run_id, self._cursor, ROWS_PER_TICK),
             ).fetchall()
+        self.told_of_import = began and any(row["kind"] == "gold" for row in rows)
         if not rows and self._cursor is not None:
             return
         for row in sorted(rows, key=lambda row: int(row["id"])):

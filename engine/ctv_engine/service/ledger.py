@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -160,7 +161,8 @@ class Ledger:
 
     def _modes_of(self, checkpoint_id: int) -> list[Mode]:
         rows = self.writer.query(
-            "SELECT mode FROM evaluations WHERE checkpoint_id = ?", checkpoint_id
+            "SELECT mode FROM evaluations WHERE checkpoint_id = ? AND schedule <> 'imported'",
+            checkpoint_id,
         )
         return [mode for (mode,) in rows] or self._modes(checkpoint_id)
 
@@ -310,9 +312,11 @@ class Ledger:
         """Write the gold series that were handed over, and say so."""
         for path, series in handed_over(Path(self._settings.db)):
             done = write_series(self.writer, self.run_id, series)
-            self.tracking.ask()
             path.unlink(missing_ok=True)
-            self.event("info", "gold", words_of(series, done))
+            level: EventLevel = "info" if done.known else "warning"
+            # Whoever follows the database reads all of it again on this event.
+            tell = partial(self.event, level, "gold", words_of(series, done))
+            self.tracking.ask(tell, anew=bool(done.known))
 
     def _still_holds(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""

@@ -147,8 +147,15 @@ def write_series(writer: Writer, run_id: int, series: GoldSeries) -> Imported:
     made keeps its own scores; the series stands beside them.
     """
     ((gold_digest,),) = writer.query("SELECT gold_digest FROM runs WHERE id = ?", run_id)
+    # The one that the view trajectory takes of a step, or any evaluation of it would hide the rest.
     newest = dict(
-        writer.query("SELECT step, max(id) FROM checkpoints WHERE run_id = ? GROUP BY step", run_id)
+        writer.query(
+            "SELECT step, coalesce(max(iif(EXISTS (SELECT 1 FROM evaluations e"
+            " WHERE e.checkpoint_id = c.id AND e.schedule <> ?), id, NULL)), max(id))"
+            " FROM checkpoints c WHERE run_id = ? GROUP BY step",
+            SCHEDULE,
+            run_id,
+        )
     )
     metric, is_gold, now = PREFIX + series.name, gold_digest is None, time.time()
     steps = sorted({point.step for point in series.points})
@@ -186,6 +193,12 @@ def write_series(writer: Writer, run_id: int, series: GoldSeries) -> Imported:
                     " AND mode = 'gold'",
                     (point.dataset, name, point.score, point.stderr, checkpoint),
                 )
+        connection.execute(
+            "DELETE FROM evaluations WHERE schedule = ? AND NOT EXISTS (SELECT 1 FROM scores s"
+            " WHERE s.evaluation_id = evaluations.id) AND checkpoint_id IN"
+            " (SELECT id FROM checkpoints WHERE run_id = ?)",
+            (SCHEDULE, run_id),
+        )
     return Imported(known, unknown, is_gold)
 
 

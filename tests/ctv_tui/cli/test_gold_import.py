@@ -12,7 +12,8 @@ from said_run import Run
 
 from ctv_engine.stats.correlation import pearson
 from ctv_engine.store.imported import SeriesError, read_series
-from ctv_tui.data.tail import read_snapshot
+from ctv_engine.store.writer import Writer
+from ctv_tui.data.tail import Tail, read_snapshot
 
 CLOSED = {100: 0.3, 200: 0.5, 300: 0.6, 400: 0.9}
 
@@ -58,11 +59,74 @@ def test_a_series_becomes_the_gold_of_a_run_that_has_none(run: Run, tmp_path: Pa
     assert best["gold"] == {"100": 0.31, "200": 0.52, "300": 0.55, "400": 0.7}
 
 
-def test_importing_again_replaces_the_series(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_gold", [False, True])
+def test_importing_a_shorter_series_leaves_nothing_of_the_longer_one(
+    tmp_path: Path, has_gold: bool
+) -> None:
+    runs = [Run(tmp_path / f"{name}.db", gold=has_gold) for name in ("twice", "once")]
+    series = [csv(tmp_path, SERIES), csv(tmp_path, "step,score\n100,0.4\n200,0.5\n", "s.csv")]
+    for run, files in zip(runs, (series, series[1:]), strict=True):
+        for step, share in CLOSED.items():
+            run.answer(step, "closed", lambda n, share=share: n % 10 < 10 * share)  # type: ignore[misc]
+            if has_gold:
+                run.answer(step, "gold", lambda n, share=share: n % 20 < 12 * share)  # type: ignore[misc]
+        for file in files:
+            done = run.call("gold", "import", file, "--name", "team")
+            assert done.exit_code == 0, done.output
+    for table, columns in (
+        ("correlations", "scope, proxy, method, window, step, r, low, high, n, reason"),
+        ("evidence", "scope, mode, measure, value, low, high, pairs, n, step, reason"),
+        ("ranking", "mode, window, step, rank, value, low, high, change, n, reason"),
+        ("trajectory", "step, mode, dataset, metric, value"),
+        ("evaluations", "checkpoint_id, mode, schedule, state"),
+    ):
+        sql = f"SELECT {columns} FROM {table} ORDER BY {columns}"
+        assert rows(runs[0], sql) == rows(runs[1], sql), table
+    scope = "imported:team:macro" if has_gold else "macro"
+    counted = "SELECT DISTINCT n FROM correlation_now WHERE window = 0 AND method = 'pearson'"
+    assert rows(runs[0], f"{counted} AND proxy = 'closed' AND scope = '{scope}'") == [(2,)]
+
+
+def test_a_dashboard_that_is_open_forgets_the_longer_series(run: Run, tmp_path: Path) -> None:
     run.call("gold", "import", csv(tmp_path, SERIES))
+    tail = Tail(run.path)
+    before = tail.poll()
+    assert before is not None and len(before.points("gold")) == 4
     run.call("gold", "import", csv(tmp_path, "step,score\n100,0.4\n200,0.5\n"))
-    points = read_snapshot(run.path).points("gold")
-    assert [(p.step, p.value) for p in points] == [(100, 0.4), (200, 0.5)]
+    after = tail.poll()
+    tail.close()
+    assert after is not None
+    assert [(p.step, p.value) for p in after.points("gold")] == [(100, 0.4), (200, 0.5)]
+    found = after.correlation("closed")
+    assert found is not None and (found.step, found.n) == (200, 2)
+    assert {row.step for row in after.ranked("gold")} == {100, 200}
+    assert any("2 steps imported" in event.message for event in after.events)
+
+
+def test_a_row_that_was_never_scored_takes_no_gold_and_hides_nothing(
+    run: Run, tmp_path: Path
+) -> None:
+    run.writer.add_checkpoint(run.run_id, 200, "/c-200", 2.0)  # seen again, and gone
+    run.call("gold", "import", csv(tmp_path, SERIES))
+    standing = "SELECT mode FROM trajectory WHERE step = 200 AND dataset = 'macro'"
+    found = rows(run, f"{standing} AND metric IN ('accuracy', 'score') ORDER BY 1")
+    assert found == [("closed",), ("gold",)]
+
+
+def test_a_series_beside_gold_does_not_stand_for_it(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run.db")
+    run.answer(100, "closed", lambda n: n % 2)
+    run.call("gold", "import", csv(tmp_path, SERIES))
+    later = Writer(run.path)
+    key = later.add_evaluation(run.checkpoints[100], "gold", "queue", 7)
+    found = later.query(
+        "SELECT schedule, state, planned, finished_at FROM evaluations WHERE id = ?", key
+    )
+    assert found == [("queue", "queued", 7, None)]
+    assert later.query("SELECT metric, value FROM scores WHERE evaluation_id = ?", key) == [
+        ("imported:gold", 0.31)
+    ]
+    later.close()
 
 
 def test_datasets_and_their_mean_in_per_cent_from_json(run: Run, tmp_path: Path) -> None:
