@@ -266,6 +266,7 @@ class Tail:
             evaluations=state.work.evaluations,
             datasets=state.work.datasets,
             trajectories=state.scores.trajectories,
+            imported=state.scores.imported,
             timelines=state.timelines.timelines,
             devices=state.machine.devices,
             hosts=state.machine.hosts,

@@ -14,6 +14,7 @@ from ctv_engine.stats.correlation import pearson
 from ctv_engine.store.imported import SeriesError, read_series
 from ctv_engine.store.writer import Writer
 from ctv_tui.data.tail import Tail, read_snapshot
+from ctv_tui.widgets.tracking import scatter_chart
 
 CLOSED = {100: 0.3, 200: 0.5, 300: 0.6, 400: 0.9}
 
@@ -161,6 +162,43 @@ def test_beside_a_gold_suite_nothing_is_mixed(tmp_path: Path) -> None:
     )  # fmt: skip
     assert other == pytest.approx(pearson(list(CLOSED.values()), [0.31, 0.52, 0.55, 0.70]))
     assert own != pytest.approx(other)
+
+
+def dots(run: Run, scope: str) -> set[tuple[float, float | None]]:
+    chart = scatter_chart(read_snapshot(run.path), scope, None)
+    return {(dot.x, dot.y) for one in chart.series for dot in one.dots if one.role == "closed"}
+
+
+def test_the_scatter_of_each_scope_has_the_points_that_its_r_is_of(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run.db")
+    for step, share in CLOSED.items():
+        run.answer(step, "closed", lambda n, share=share: n % 10 < 10 * share)  # type: ignore[misc]
+        run.answer(step, "gold", lambda n: n % 2 or n < 20)
+    table = [
+        {"step": step, "dataset": name, "score": step / 1000 + place / 10}
+        for step in (100, 200, 300, 500)
+        for place, name in enumerate(("easy", "hard"))
+    ]
+    done = run.call("gold", "import", csv(tmp_path, json.dumps(table), "team.json"))
+    assert done.exit_code == 0, done.output
+    closed = {step: pytest.approx(share) for step, share in CLOSED.items()}
+    three = [(step / 1000, closed[step]) for step in (100, 200, 300)]
+    assert sorted(dots(run, "imported:team:dataset:easy")) == three
+    assert sorted(dots(run, "imported:team:macro")) == [
+        (pytest.approx(gold + 0.05), value) for gold, value in three
+    ]
+    assert len(dots(run, "imported:team:pooled")) == 2 * 3
+    assert {round(gold, 9) for gold, _ in dots(run, "macro")} == {0.55}
+    assert {round(gold, 9) for gold, _ in dots(run, "pooled")} == {0.5, 0.6}
+    chart = scatter_chart(read_snapshot(run.path), "imported:team:pooled", None)
+    (marked,) = [one.dots for one in chart.series if one.shape == "last disc"]
+    assert [dot.x for dot in marked] == pytest.approx([0.3, 0.4])
+
+
+def test_a_series_of_other_datasets_says_that_nothing_has_both(run: Run, tmp_path: Path) -> None:
+    run.call("gold", "import", csv(tmp_path, "step,dataset,score\n100,other,0.5\n200,other,0.6\n"))
+    chart = scatter_chart(read_snapshot(run.path), "dataset:other", None)
+    assert not chart.has_points and "complete score of both" in chart.empty
 
 
 BAD = [
