@@ -284,13 +284,12 @@ class Ledger:
         unpin(checkpoint.directory)
 
     def _evaluation_ended(self, evaluation_id: int, checkpoint: Checkpoint) -> None:
-        mode, reason, makespan, idle = self.writer.query(
-            "SELECT mode, reason, makespan_s, idle_fraction FROM evaluations WHERE id = ?",
-            evaluation_id,
+        mode, reason, makespan = self.writer.query(
+            "SELECT mode, reason, makespan_s FROM evaluations WHERE id = ?", evaluation_id
         )[0]
         spent = f" in {makespan:.1f} s" if makespan is not None else ""
-        waited = f", idle {idle:.1%}" if idle is not None else ""
-        text = f"step {checkpoint.step} {mode} done{spent}{waited}"
+        # No word of idle workers: whether they are at another evaluation is known only later.
+        text = f"step {checkpoint.step} {mode} done{spent}"
         if reason:
             text += f"; {reason}"
         level: EventLevel = "warning" if reason else "info"

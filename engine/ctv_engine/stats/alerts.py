@@ -23,8 +23,8 @@ class Facts:
     ``score`` is the macro mean, ``change`` what it gained since step ``since`` on the same
     ``items``, with a 95 % interval: the row of the ranking, see
     :class:`ctv_engine.store.rows.RankRow`. ``option_mass`` is the mean over items; ``capped``
-    answers of ``answers`` hit their limit or repeated themselves; ``idle`` is the idle fraction and
-    ``workers`` how many shared the work; ``spent_s`` is from a whole checkpoint to its last score,
+    answers of ``answers`` hit their limit or repeated themselves; ``idle`` is the idle fraction of
+    the ``workers`` that were up; ``spent_s`` is from a whole checkpoint to its last score,
     ``interval_s`` the time since the checkpoint before was whole.
     """
 
@@ -67,11 +67,21 @@ def alerts(now: Facts, before: Sequence[Facts]) -> list[Alert]:
     drop = _drop(now)
     found = [drop] if drop is not None else []
     last = before[-1] if before else None
-    for check in (_mass, _capped, _straggler, _behind):
+    for check in (_mass, _capped, _behind):
         here = check(now, before)
         if here is not None and (last is None or check(last, before[:-1]) is None):
             found.append(here)
     return found
+
+
+def straggler_alert(now: Facts, before: Facts | None) -> Alert | None:
+    """Return that workers waited for others too long, if they had not at the checkpoint before.
+
+    Apart from the others, since how long they waited is not known when an evaluation ends: what
+    they do for another one meanwhile is no waiting.
+    """
+    found = _straggler(now)
+    return None if before is not None and _straggler(before) is not None else found
 
 
 def _drop(now: Facts) -> Alert | None:
@@ -122,7 +132,7 @@ def _capped(now: Facts, before: Sequence[Facts]) -> Alert | None:
     return Alert("capped answers", now.step, text)
 
 
-def _straggler(now: Facts, before: Sequence[Facts]) -> Alert | None:
+def _straggler(now: Facts) -> Alert | None:
     if now.idle is None or now.workers < 2 or now.idle <= WAITED:
         return None
     text = f"{now.mode}: {now.idle:.0%} of {now.workers} workers' time was spent waiting for others"

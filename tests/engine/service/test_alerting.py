@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from werkzeug import Request, Response
 from ctv_engine.service.alerting import WEBHOOK_ENV, Alerting, Notifier
 from ctv_engine.service.tracking import track
 from ctv_engine.stats.alerts import Alert
-from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow
+from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow, SpanRow
 from ctv_engine.store.writer import Writer
 
 ALERT = Alert("drop", 300, "closed fell")
@@ -91,6 +92,46 @@ def test_items_about_one_picture_are_lost_together(writer: Writer) -> None:
     """Of 100 pictures 7 are lost and 2 won: as 28 and 8 of 400 items that would be told."""
     told = drops_of(writer, lambda n: not 28 <= n < 36, lambda n: n >= 28, per_image=4)
     assert told == []
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_waiting_is_told_once_it_is_known_to_be_waiting(writer: Writer, waits: bool) -> None:
+    """When closed ends, the second worker has left it long ago: for open, or for nothing."""
+    items = writer.add_suite("s", [DatasetRow("d", "anls", 1)], [])
+    assert not items
+    run = writer.open_run(
+        name="r", checkpoint_dir="/r", suite_digest="s", gold_digest=None, config_json="{}",
+        versions_json="{}", host="h",
+    )  # fmt: skip
+    workers = [writer.add_worker(run, "h", f"cpu:{n}") for n in (0, 1)]
+    for worker in workers:
+        writer.set_worker(worker, "ready")
+    begin = time.time() + 1
+    told: list[str] = []
+    alerting = Alerting(writer, run, lambda *event: told.append(event[2]), Notifier("r", None, 0))
+    numbers = {}
+    for step in (100, 200):
+        checkpoint = writer.add_checkpoint(run, step, f"/r/{step}", step)
+        for mode in ("closed", "open"):
+            numbers[step, mode] = writer.add_evaluation(checkpoint, mode, "queue", 0)  # type: ignore[arg-type]
+        closed, opened = numbers[step, "closed"], numbers[step, "open"]
+        spans = [(workers[0], closed, 0.0, 10.0), (workers[1], closed, 0.0, 2.0)]
+        writer.add_results([], [SpanRow(w, e, None, "prefill", begin + a, begin + b)
+                                for w, e, a, b in spans])  # fmt: skip
+        writer.finish_evaluation(closed, "done")
+        ((at_the_end,),) = writer.query(
+            "SELECT idle_fraction FROM evaluations WHERE id = ?", closed
+        )
+        assert at_the_end == pytest.approx(8 / 20)
+        alerting.look(step, "closed", checkpoint)
+        if not waits:
+            later = SpanRow(workers[1], opened, None, "decode", begin + 2, begin + 11)
+            writer.add_results([], [later])
+            writer.finish_evaluation(opened, "done")
+        begin += 20
+    alerting.close()
+    waiting = "step 100: closed: 40% of 2 workers' time was spent waiting for others"
+    assert [text for text in told if "waiting" in text] == ([waiting] if waits else [])
 
 
 def test_a_command_gets_words_and_json(tmp_path: Path) -> None:

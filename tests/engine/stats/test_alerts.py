@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ctv_engine.stats.alerts import Facts, alerts
+from ctv_engine.stats.alerts import Facts, alerts, straggler_alert
 
 
 def facts(step: int, **more: Any) -> Facts:
@@ -77,10 +77,15 @@ def test_answers_that_hit_their_limit(capped: list[int], expected: list[str]) ->
 def test_stragglers_and_falling_behind_are_told_when_they_begin() -> None:
     fine = facts(1, idle=0.05, workers=4, spent_s=20.0, interval_s=60.0)
     bad = facts(2, idle=0.35, workers=4, spent_s=90.0, interval_s=60.0)
-    assert kinds(fine, bad) == ["straggler", "behind"]
+    assert kinds(fine, bad) == ["behind"]
     assert kinds(fine, bad, bad) == []
-    assert kinds(bad) == ["straggler", "behind"]
-    assert kinds(facts(1, idle=0.9, workers=1, spent_s=5.0)) == []
+    assert kinds(bad) == ["behind"]
+    told = straggler_alert(bad, fine)
+    assert told is not None and told.kind == "straggler"
+    assert told.message == "closed: 35% of 4 workers' time was spent waiting for others"
+    assert straggler_alert(bad, bad) is None
+    assert straggler_alert(bad, None) == told
+    assert straggler_alert(facts(1, idle=0.9, workers=1, spent_s=5.0), None) is None
 
 
 def test_messages_name_numbers_and_consequence() -> None:
