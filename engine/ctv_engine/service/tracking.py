@@ -120,8 +120,12 @@ def _beside(row: OfScope, name: str) -> OfScope:
 def words_of(series: GoldSeries, done: Imported) -> str:
     """Return what became of an imported series, as one sentence for events and the command."""
     kind = "the run's gold" if done.is_gold else "beside the run's own gold"
-    text = f"gold series {series.name!r}: {len(done.known)} steps imported, {kind}"
+    text = f"gold series {series.name!r}: {_steps(len(done.known))} imported, {kind}"
     if done.unknown:
         shown = ", ".join(map(str, done.unknown[:5])) + (" …" if len(done.unknown) > 5 else "")
-        text += f"; {len(done.unknown)} steps have no checkpoint here and were left out: {shown}"
+        text += f"; left out, as there is no checkpoint here: {_steps(len(done.unknown))} ({shown})"
     return text
+
+
+def _steps(count: int) -> str:
+    return f"{count:,} step{'' if count == 1 else 's'}"

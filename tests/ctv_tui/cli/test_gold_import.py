@@ -48,7 +48,7 @@ def test_a_series_becomes_the_gold_of_a_run_that_has_none(run: Run, tmp_path: Pa
     done = run.call("gold", "import", csv(tmp_path, SERIES, "team.csv"))
     assert done.exit_code == 0, done.output
     assert "gold series 'team': 4 steps imported, the run's gold" in done.output
-    assert "1 steps have no checkpoint here and were left out: 500" in done.output
+    assert "left out, as there is no checkpoint here: 1 step (500)" in done.output
     snapshot = read_snapshot(run.path)
     assert [(p.step, p.value, p.complete) for p in snapshot.points("gold")] == [
         (100, 0.31, True), (200, 0.52, True), (300, 0.55, True), (400, 0.70, True),
@@ -211,6 +211,9 @@ BAD = [
     ("step,score\n", "no scores"),
     ("", "names no step (it has nothing)"),
     ("step,score\n5,0.3\n", "no checkpoint of"),
+    ("step,score,stderr\n100,0.3,-0.1\n", "row 1: stderr -0.1 is negative"),
+    ("step,score\n100,0,3\n", "row 1: more values than the first line names"),
+    ("step,score,dataset\n100,0.3,pooled\n", "row 1: dataset 'pooled' can't be"),
 ]
 
 
@@ -222,6 +225,19 @@ def test_what_can_not_be_imported_is_one_line_and_changes_nothing(
     assert done.exit_code in (1, 2)
     assert message in done.output and "Traceback" not in done.output
     assert rows(run, "SELECT count(*) FROM evaluations WHERE mode = 'gold'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"step": True, "score": 0.5}, "row 1: step True is no number"),
+        ({"step": 1, "score": True}, "row 1: score True is no number"),
+        ({"step": 1, "score": 0.5, "dataset": ["x"]}, r"row 1: dataset \['x'\] can't be"),
+    ],
+)
+def test_json_of_other_kinds_is_refused(tmp_path: Path, row: Any, message: str) -> None:
+    with pytest.raises(SeriesError, match=message):
+        read_series(Path(csv(tmp_path, json.dumps([row]), "g.json")), "x")
 
 
 def test_files_that_are_no_table(tmp_path: Path) -> None:
