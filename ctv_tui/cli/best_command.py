@@ -205,17 +205,12 @@ def _verdict(ranked: list[RankRow]) -> str:
     tied = _steps(ranked)
     if len(ranked) == 1:
         return f"{ranked[0].step} is the only one"
-    top = [one.step for one in ranked if one.rank == 1]
-    lead = f"{_listed(top)} share the highest score" if len(top) > 1 else f"{top[0]} leads"
+    best, equal = ranked[0].step, sum(one.rank == 1 for one in ranked)
+    share = f"; {equal} share the highest score" if equal > 1 else ""
     if not tied:
-        return f"{lead}; {ranked[0].reason}"
+        return f"{best} leads; {ranked[0].reason}{share}"
     if len(tied) == 1:
-        return f"{top[0]} is best"
-    others = [step for step in tied if step not in top]
-    if others:
-        lead += f", and can't be told apart from {_listed(others)}"
-    return f"{lead} ({len(tied)} of {len(ranked)})"
-
-
-def _listed(steps: list[int]) -> str:
-    return ", ".join(map(str, steps))
+        return f"{best} is best"
+    others = ", ".join(str(step) for step in tied if step != best)
+    told = f"{best} leads, and can't be told apart from {others} ({len(tied)} of {len(ranked)})"
+    return told + share

@@ -123,7 +123,7 @@ def test_one_checkpoint_is_no_winner_and_equals_share_the_place(tmp_path: Path) 
         same.answer(step, "closed", lambda n: n % 3)
         same.answer(step, "gold", lambda n, step=step: n % 5 < step / 100)  # type: ignore[misc]
     told = same.best().output
-    assert "by closed: 100, 200, 300 share the highest score (3 of 3)" in told
+    assert "100 leads, and can't be told apart from 200, 300 (3 of 3); 3 share the highest" in told
     assert (
         "100, the best by closed, costs 0.400 of gold (the earliest of 3 with that score)" in told
     )
