@@ -37,10 +37,17 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Checkpoints averaged in the second ranking, an odd number.",
 )
-@option("--top", env="TOP", default=10, show_default=True, help="Rows to print; 0: all.")
+@option(
+    "--top",
+    env="TOP",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Rows to print; 0: all.",
+)
 @option("--json", "as_json", env="JSON", is_flag=True, help="Print one JSON object.")
 def command(db: str, mode: Mode, smooth: int, top: int, as_json: bool) -> None:
-    """Rank the checkpoints of the newest run by their macro mean.
+    """Rank the checkpoints of the run that the dashboard shows by their macro mean.
 
     Intervals are 95 %, from a bootstrap over pictures, the same draws for all checkpoints. The set
     that can't be told apart from the best holds the truly best one with 95 % probability; where it
@@ -120,8 +127,12 @@ class _Choice:
             lines.append(f"by its mean over {self.smooth}: {_verdict(self.smoothed)}")
         for name, lost in self.regrets.items():
             cost = f"{lost.regret:.3f} of gold" if lost.regret else "nothing"
+            ranked = self.raw if name == self.mode else self.smoothed
+            equal = sum(one.rank == 1 for one in ranked)
+            earliest = f" (the earliest of {equal} with that score)" if equal > 1 else ""
             lines.append(
                 f"gold's best is {lost.best}; {lost.chosen}, the best by {name}, costs {cost}"
+                f"{earliest}"
             )
         if not self.regrets:
             lines.append("without gold's score of the choice, what it costs is not known")
@@ -135,9 +146,9 @@ def _row(mark: str, step: str, score: str, smoothed: str, gold: str) -> str:
 def _rank(connection: sqlite3.Connection, mode: Mode, smooth: int) -> _Choice | None:
     from ctv_engine.stats.agreement import regret
     from ctv_engine.stats.ranking import ranking
-    from ctv_engine.store.answers import newest_run
+    from ctv_engine.store.answers import shown_run
 
-    run_id = newest_run(connection)
+    run_id = shown_run(connection)
     if run_id is None:
         return None
     raw, smoothed = (ranking(connection, run_id, mode, window) for window in (1, smooth))
@@ -191,10 +202,15 @@ def _steps(ranked: list[RankRow]) -> list[int]:
 
 
 def _verdict(ranked: list[RankRow]) -> str:
-    best, tied = ranked[0].step, _steps(ranked)
+    tied = _steps(ranked)
+    if len(ranked) == 1:
+        return f"{ranked[0].step} is the only one"
+    best, equal = ranked[0].step, sum(one.rank == 1 for one in ranked)
+    share = f"; {equal} share the highest score" if equal > 1 else ""
     if not tied:
-        return f"{best} leads; {ranked[0].reason}"
+        return f"{best} leads; {ranked[0].reason}{share}"
     if len(tied) == 1:
         return f"{best} is best"
     others = ", ".join(str(step) for step in tied if step != best)
-    return f"{best} leads, and can't be told apart from {others} ({len(tied)} of {len(ranked)})"
+    told = f"{best} leads, and can't be told apart from {others} ({len(tied)} of {len(ranked)})"
+    return told + share

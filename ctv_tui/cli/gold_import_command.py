@@ -62,7 +62,7 @@ def command(file: str, db: str, name: str | None, scale: float) -> None:
 
 def _write(path: Path, series: object) -> list[str]:
     from ctv_engine.service.tracking import track, words_of
-    from ctv_engine.store.answers import newest_run
+    from ctv_engine.store.answers import shown_run
     from ctv_engine.store.imported import GoldSeries, write_series
     from ctv_engine.store.lock import EngineLock
     from ctv_engine.store.writer import Writer
@@ -73,19 +73,19 @@ def _write(path: Path, series: object) -> list[str]:
     with EngineLock(path, socket.gethostname()):
         writer = Writer(path)
         try:
-            run_id = newest_run(writer.connection)
+            run_id = shown_run(writer.connection)
             if run_id is None:
                 raise CommandError(f"{path} holds no run yet", EXIT_FAILED)
             ((config,),) = writer.query("SELECT config_json FROM runs WHERE id = ?", run_id)
             window = json.loads(config).get("window", 8)
             done = write_series(writer, run_id, series)
-            track(writer, run_id, window)
             if not done.known:
                 steps = ", ".join(str(step) for step in done.unknown[:5])
                 raise CommandError(
                     f"no checkpoint of {path} has one of its steps ({steps} …); nothing imported",
                     EXIT_FAILED,
                 )
+            track(writer, run_id, window, anew=True)
             sentence = words_of(series, done)
             writer.add_event("info", "gold", sentence, None, run_id=run_id)
             return [safe(sentence)]

@@ -7,15 +7,19 @@ from collections import defaultdict, deque
 from itertools import chain
 
 from ctv_engine.store.rows import MACRO, MODES, Mode
+from ctv_engine.store.scopes import PREFIX, scope_of
 from ctv_tui.data.snapshot import Correlation, Evaluation, Event, Point, Trajectory
 from ctv_tui.data.work import Work
+
+_Key = tuple[Mode, str, str]
+"""Mode, dataset, and the metric of an imported series, which is empty for the run's own scores."""
 
 ROWS_PER_TICK = 5_000
 EVENTS_KEPT = 200
 
 
 class Scores:
-    """Trajectories per mode and dataset.
+    """Trajectories per mode and dataset; those of imported series apart, by scope.
 
     A changed score is a new row with a higher id that took the old one's place, so a row-id cursor
     sees it. A point that did not change is the same object in the next trajectory.
@@ -23,30 +27,34 @@ class Scores:
 
     def __init__(self) -> None:
         self._cursor = 0
-        self._rows: dict[tuple[Mode, str], dict[int, tuple[float | None, float | None, int]]] = (
-            defaultdict(dict)
+        self._rows: dict[_Key, dict[int, tuple[float | None, float | None, int]]] = defaultdict(
+            dict
         )
         self._states: dict[int, bool] = {}
-        self._points: dict[tuple[Mode, str], dict[int, Point]] = defaultdict(dict)
-        self._built: dict[tuple[Mode, str], Trajectory] = {}
+        self._points: dict[_Key, dict[int, Point]] = defaultdict(dict)
+        self._built: dict[_Key, Trajectory] = {}
         self.trajectories: tuple[Trajectory, ...] = ()
+        self.imported: tuple[Trajectory, ...] = ()
 
     def read(self, connection: sqlite3.Connection, work: Work, changed: bool) -> bool:
         """Fold in new rows; return whether more are left to read."""
         rows = connection.execute(
             "SELECT id, evaluation_id, dataset, metric, value, stderr, n FROM scores"
-            " WHERE id > ? AND metric IN ('accuracy', 'score') ORDER BY id LIMIT ?",
-            (self._cursor, ROWS_PER_TICK),
+            " WHERE id > ? AND (metric IN ('accuracy', 'score') OR substr(metric, 1, ?) = ?)"
+            " ORDER BY id LIMIT ?",
+            (self._cursor, len(PREFIX), PREFIX, ROWS_PER_TICK),
         ).fetchall()
-        dirty: set[tuple[Mode, str]] = set()
+        dirty: set[_Key] = set()
         for row in rows:
             self._cursor = row["id"]
             evaluation = work.evaluation(row["evaluation_id"])
             if evaluation is None:
                 continue
-            if row["metric"] != ("accuracy" if evaluation.mode == "closed" else "score"):
+            series = row["metric"] if row["metric"].startswith(PREFIX) else ""
+            own = "accuracy" if evaluation.mode == "closed" else "score"
+            if not series and row["metric"] != own:
                 continue
-            key = (evaluation.mode, row["dataset"])
+            key = (evaluation.mode, row["dataset"], series)
             self._rows[key][evaluation.id] = (row["value"], row["stderr"], row["n"])
             self._points[key].pop(evaluation.id, None)
             dirty.add(key)
@@ -57,7 +65,7 @@ class Scores:
     def _build(
         self,
         standing: dict[int, Evaluation],
-        dirty: set[tuple[Mode, str]],
+        dirty: set[_Key],
         datasets: tuple[str, ...],
     ) -> None:
         states = {key: e.state == "done" for key, e in standing.items()}
@@ -65,26 +73,29 @@ class Scores:
         self._states = states
         if not stale:
             return
-        for mode, dataset in stale:
-            kept = self._points[mode, dataset]
-            for key, (value, stderr, n) in self._rows[mode, dataset].items():
+        for about in stale:
+            kept = self._points[about]
+            for key, (value, stderr, n) in self._rows[about].items():
                 known = kept.get(key)
                 if key not in standing:
                     kept.pop(key, None)
                 elif known is None or known.complete != states[key]:
                     kept[key] = Point(standing[key].step, value, stderr, n, states[key])
             points = sorted(kept.values(), key=lambda point: point.step)
-            new = Trajectory(mode, dataset, tuple(points))
-            if self._built.get((mode, dataset)) != new:
-                self._built[mode, dataset] = new
-        others = sorted({dataset for _, dataset in self._built})
+            mode, dataset, series = about
+            name = f"{series}:{scope_of(dataset)}" if series else dataset
+            new = Trajectory(mode, name, tuple(points))
+            if self._built.get(about) != new:
+                self._built[about] = new
+        others = sorted({dataset for _, dataset, series in self._built if not series})
         names = dict.fromkeys(chain([MACRO], datasets, others))
         self.trajectories = tuple(
-            self._built[mode, dataset]
+            self._built[mode, dataset, ""]
             for dataset in names
             for mode in MODES
-            if (mode, dataset) in self._built
+            if (mode, dataset, "") in self._built
         )
+        self.imported = tuple(self._built[about] for about in sorted(self._built) if about[2])
 
 
 class Tracking:
@@ -157,12 +168,14 @@ class Events:
     def __init__(self, run_id: int) -> None:
         self._run_id = run_id
         self._cursor: int | None = None
+        self.told_of_import = False
         self._calm: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._loud: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.latest: tuple[Event, ...] = ()
 
     def read(self, connection: sqlite3.Connection) -> None:
-        """Fold in new rows."""
+        """Fold in new rows; ``told_of_import``: whether a gold series came in meanwhile."""
+        began = self._cursor is not None
         if self._cursor is None:
             rows = [
                 *self._last(connection, "e.level = 'info'"),
@@ -173,6 +186,7 @@ class Events:
                 _EVENTS.format(where="e.id > ?", order="e.id"),
                 (self._run_id, self._cursor, ROWS_PER_TICK),
             ).fetchall()
+        self.told_of_import = began and any(row["kind"] == "gold" for row in rows)
         if not rows and self._cursor is not None:
             return
         for row in sorted(rows, key=lambda row: int(row["id"])):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ctv_engine.store.rows import (
     MACRO,
+    POOLED,
     CheckpointState,
     EngineState,
     EvaluationState,
@@ -16,6 +17,7 @@ from ctv_engine.store.rows import (
     RankRow,
     SpanKind,
 )
+from ctv_engine.store.scopes import parts
 from ctv_tui.data.item_rows import ItemDetail, ItemPage
 from ctv_tui.data.tracks import Track
 
@@ -411,6 +413,8 @@ class Snapshot:
     items: ItemPage | None = None
     item: ItemDetail | None = None
     hosts: tuple[Host, ...] = ()
+    imported: tuple[Trajectory, ...] = ()
+    """Series beside the run's own gold: mode ``gold``, with a scope in the dataset's place."""
 
     def points(self, mode: Mode, dataset: str = MACRO) -> tuple[Point, ...]:
         """Return a trajectory's points, or none."""
@@ -418,6 +422,18 @@ class Snapshot:
             if trajectory.mode == mode and trajectory.dataset == dataset:
                 return trajectory.points
         return ()
+
+    def golds(self, scope: str) -> dict[str, tuple[Point, ...]]:
+        """Return by dataset the points of what stands for gold in a scope; pooled has several."""
+        series, dataset = parts(scope)
+        found = {
+            parts(one.dataset)[1] if series else one.dataset: one.points
+            for one in (self.imported if series else self.trajectories)
+            if one.mode == "gold" and (not series or parts(one.dataset)[0] == series)
+        }
+        if dataset == POOLED:
+            return {name: points for name, points in found.items() if name != MACRO}
+        return {dataset: found.get(dataset, ())}
 
     @property
     def running(self) -> tuple[Evaluation, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctv_tui.data import words
 from ctv_tui.data.safe_text import safe
 from ctv_tui.data.snapshot import Snapshot
-from ctv_tui.data.text import saving_words
+from ctv_tui.data.text import saving_clause
 
 
 def summary(snapshot: Snapshot, now: float) -> str:
@@ -22,14 +22,12 @@ def summary(snapshot: Snapshot, now: float) -> str:
         found = snapshot.correlation(proxy)
         n = f" n={found.n}" if found else ""
         tracked.append(f"{proxy} {words.signed(found.r if found else None)}{n}")
-    saving = snapshot.latency.saving if snapshot.latency else None
-    cheaper = f"; closed is {saving_words(saving)} than open" if saving is not None else ""
     view = words.engine_view(snapshot, now)
     return "\n".join(
         (
             f"{run}: {done} of {len(snapshot.checkpoints)} checkpoints done, lag {snapshot.lag}",
             f"macro mean: {', '.join(latest)}",
-            f"r with gold: {', '.join(tracked)}{cheaper}",
+            f"r with gold: {', '.join(tracked)}{saving_clause(snapshot.latency)}",
             f"engine: {view.phrase}",
             f"database: {safe(snapshot.source.path)}",
         )

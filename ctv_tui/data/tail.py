@@ -240,9 +240,15 @@ class Tail:
             return
         if self._state is None or self._state.run_id != run_id:
             self._state = _RunState(run_id, self._compare)
-        self._loading = self._state.read(
-            connection, self._now(), wish, lambda: self._wishes.now is not wish
-        )
+
+        def is_stale() -> bool:
+            return self._wishes.now is not wish
+
+        self._loading = self._state.read(connection, self._now(), wish, is_stale)
+        if self._state.events.told_of_import:
+            # It may have taken rows away, which no cursor sees.
+            self._state = _RunState(run_id, self._compare)
+            self._loading = self._state.read(connection, self._now(), wish, is_stale)
 
     def _snapshot(self) -> Snapshot:
         source = Source(
@@ -260,6 +266,7 @@ class Tail:
             evaluations=state.work.evaluations,
             datasets=state.work.datasets,
             trajectories=state.scores.trajectories,
+            imported=state.scores.imported,
             timelines=state.timelines.timelines,
             devices=state.machine.devices,
             hosts=state.machine.hosts,

@@ -10,7 +10,7 @@ from ctv_engine.store.rows import MACRO, MODES
 from ctv_engine.store.scopes import parts
 from ctv_tui.data import words
 from ctv_tui.data.safe_text import cells, pad, safe, shorten
-from ctv_tui.data.snapshot import FEW, Correlation, Snapshot
+from ctv_tui.data.snapshot import FEW, Correlation, LatencyReport, Snapshot
 
 WIDTH = 120
 _STEP_WIDTH = 8
@@ -155,9 +155,22 @@ def _latency(snapshot: Snapshot) -> list[str]:
                 )
             parts.append(text)
     text = f"seconds per item at checkpoint-{report.step}: {', '.join(parts)}"
-    if report.saving is not None:
-        text += f"; closed is {saving_words(report.saving)} than open"
-    return [text]
+    return [text + saving_clause(report)]
+
+
+def saving_clause(report: LatencyReport | None) -> str:
+    """Return ``; closed is 87 % cheaper than open``, with both counts where they differ, or ``""``.
+
+    They differ while open is under way, and where items of one mode failed.
+    """
+    saving = report.saving if report else None
+    closed, opened = (report.row(mode) if report else None for mode in ("closed", "open"))
+    if saving is None or closed is None or opened is None:
+        return ""
+    text = f"; closed is {saving_words(saving)} than open"
+    if closed.n != opened.n:
+        text += f" ({closed.n:,} closed items, {opened.n:,} open)"
+    return text
 
 
 def saving_words(saving: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ctv_engine.store.rows import MACRO, Mode
-from ctv_engine.store.scopes import dataset_of, parts
 from ctv_tui.data import Snapshot, words
 from ctv_tui.data.curves import is_known
 from ctv_tui.data.snapshot import FEW, Correlation, Point
@@ -25,7 +24,7 @@ _SCATTER: tuple[tuple[Mode, Shape, Shape], ...] = (
     ("closed", "discs", "last disc"),
 )
 _R: Range = (-1.0, 1.0)
-_IMPORTED = "scores of a series beside the run's own gold are not drawn"
+_NONE_BOTH = "no checkpoint has a complete score of both"
 
 
 class PlotextChart(Chart):
@@ -85,20 +84,25 @@ def scatter_chart(snapshot: Snapshot, scope: str, before: tuple[Range, Range] | 
 
     ``before`` are the ranges of the last time, kept as long as everything fits.
     """
-    dataset = dataset_of(scope)
-    gold = complete(snapshot.points("gold", dataset))
+    golds = {name: complete(points) for name, points in snapshot.golds(scope).items()}
     series: list[Series] = []
     xs: list[float] = []
     ys: list[float] = []
     steps: list[int] = []
     for proxy, shape, last_shape in _SCATTER:
-        mine = complete(snapshot.points(proxy, dataset))
-        both = [step for step in mine if step in gold]
-        steps += both
-        xs += [gold[step] for step in both]
-        ys += [mine[step] for step in both]
-        dots = tuple(Dot(gold[step], mine[step]) for step in both)
-        series += [Series(proxy, shape, dots[:-1]), Series(proxy, last_shape, dots[-1:])]
+        both = [
+            (step, Dot(gold[step], value))
+            for dataset, gold in golds.items()
+            for step, value in complete(snapshot.points(proxy, dataset)).items()
+            if step in gold
+        ]
+        last_step = max((step for step, _ in both), default=None)
+        steps += [step for step, _ in both]
+        xs += [dot.x for _, dot in both]
+        ys += [dot.y for _, dot in both if dot.y is not None]
+        before_it = tuple(dot for step, dot in both if step != last_step)
+        at_it = tuple(dot for step, dot in both if step == last_step)
+        series += [Series(proxy, shape, before_it), Series(proxy, last_shape, at_it)]
     last = line((f"  ◉ ⊗ step {max(steps)}", "dim")) if steps else ()
     legend = line("  ", ("● closed", "closed"), ("  × open", "open"), *last)
     return ChartData(
@@ -107,7 +111,7 @@ def scatter_chart(snapshot: Snapshot, scope: str, before: tuple[Range, Range] | 
         series=tuple(series),
         x=score_range(xs, before[0] if before else None),
         y=score_range(ys, before[1] if before else None),
-        empty=_IMPORTED if parts(scope)[0] else empty_sentence(snapshot),
+        empty=_NONE_BOTH if any(golds.values()) else empty_sentence(snapshot),
         x_label=score_label,
         foot=legend,
     )

@@ -6,15 +6,17 @@ import json
 import os
 import queue
 import shlex
+import sqlite3
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
-from ctv_engine.stats.alerts import Alert, Facts, alerts
+from ctv_engine.stats.alerts import Alert, Facts, alerts, straggler_alert
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 
@@ -26,18 +28,22 @@ HISTORY = 6
 Tell = Callable[[EventLevel, str, str, int | None], None]
 
 _FACTS = """
-SELECT c.step, e.mode,
-       (SELECT s.value FROM scores s WHERE s.evaluation_id = e.id AND s.dataset = 'macro'
-        AND s.metric = CASE e.mode WHEN 'closed' THEN 'accuracy' ELSE 'score' END),
-       (SELECT s.stderr FROM scores s WHERE s.evaluation_id = e.id AND s.dataset = 'macro'
-        AND s.metric = CASE e.mode WHEN 'closed' THEN 'accuracy' ELSE 'score' END),
+SELECT c.step, e.mode, r.value, r.change, r.change_low, r.change_high,
+       (SELECT max(o.step) FROM ranking o WHERE o.run_id = r.run_id AND o.mode = r.mode
+        AND o.window = r.window AND o.step < r.step),
+       coalesce(r.n, 0),
        avg(p.option_mass), coalesce(sum(p.finish_reason IN ('length', 'repeat')), 0),
-       count(p.finish_reason), e.idle_fraction, count(DISTINCT p.worker_id),
+       count(p.finish_reason), e.idle_fraction,
+       (SELECT count(*) FROM workers w WHERE w.run_id = c.run_id
+        AND w.ready_at < (SELECT max(s.ended_at) FROM spans s WHERE s.evaluation_id = e.id)
+        AND (w.ended_at IS NULL OR w.ended_at > (SELECT min(s.started_at) FROM spans s
+                                                 WHERE s.evaluation_id = e.id))),
        e.finished_at - c.ready_at,
        c.ready_at - (SELECT max(o.ready_at) FROM checkpoints o
                      WHERE o.run_id = c.run_id AND o.ready_at < c.ready_at)
 FROM evaluations e
 JOIN checkpoints c ON c.id = e.checkpoint_id
+LEFT JOIN ranking r ON r.run_id = c.run_id AND r.mode = e.mode AND r.window = 1 AND r.step = c.step
 LEFT JOIN predictions p ON p.evaluation_id = e.id AND p.status = 'ok'
 WHERE e.id IN (SELECT o.id FROM evaluations o JOIN checkpoints oc ON oc.id = o.checkpoint_id
                WHERE oc.run_id = ?1 AND o.mode = ?2 AND o.state = 'done' AND oc.step <= ?3
@@ -52,16 +58,40 @@ class Alerting:
     def __init__(self, writer: Writer, run_id: int, tell: Tell, notifier: Notifier) -> None:
         self._writer, self._run_id = writer, run_id
         self._tell, self._notifier = tell, notifier
+        self._unsettled: dict[Mode, tuple[int, int]] = {}
 
     def look(self, step: int, mode: Mode, checkpoint_id: int) -> None:
-        """Store an event for whatever is wrong, and pass it on."""
+        """Store an event for whatever is wrong, and pass it on.
+
+        Called once the ranking with this evaluation is written: a drop is told from its rows. Who
+        waited for whom is told of the mode's evaluation before, whose balance was written again
+        since.
+        """
+        facts = self._facts(step, mode)
+        if facts:
+            for alert in alerts(facts[-1], facts[:-1]):
+                self._say(alert, checkpoint_id)
+        self._look_at_waiting(mode)
+        self._unsettled[mode] = step, checkpoint_id
+
+    def _look_at_waiting(self, mode: Mode) -> None:
+        step, checkpoint_id = self._unsettled.get(mode, (0, 0))
+        facts = self._facts(step, mode) if checkpoint_id else []
+        if facts:
+            alert = straggler_alert(facts[-1], facts[-2] if len(facts) > 1 else None)
+            if alert is not None:
+                self._say(alert, checkpoint_id)
+        self._unsettled.pop(mode, None)
+
+    def _facts(self, step: int, mode: Mode) -> list[Facts]:
+        """Return a mode's facts up to a step's, oldest first; none if it did not end well."""
         rows = self._writer.query(_FACTS, self._run_id, mode, step, HISTORY)
         facts = [Facts(*row) for row in rows]
-        if not facts or facts[-1].step != step:
-            return
-        for alert in alerts(facts[-1], facts[:-1]):
-            self._tell("warning", "alert", f"step {step}: {alert.message}", checkpoint_id)
-            self._notifier.notify(alert)
+        return facts if facts and facts[-1].step == step else []
+
+    def _say(self, alert: Alert, checkpoint_id: int) -> None:
+        self._tell("warning", "alert", f"step {alert.step}: {alert.message}", checkpoint_id)
+        self._notifier.notify(alert)
 
     def step(self) -> None:
         """Tell what went wrong while alerts were passed on."""
@@ -69,7 +99,10 @@ class Alerting:
             self._tell("warning", "alert", problem, None)
 
     def close(self) -> None:
-        """Pass on what is left, and wait for it a moment."""
+        """Pass on what is left, and wait for it a moment; the engine's work has ended."""
+        with suppress(sqlite3.OperationalError):  # the balance is there for whoever looks
+            for mode in tuple(self._unsettled):
+                self._look_at_waiting(mode)
         self._notifier.close()
 
 

@@ -2,8 +2,10 @@
 
 ``batch`` needs what is stored anyway; ``cyclic`` asks every item in all rotations of its options,
 ``pride`` a few items, from which it takes the letters' prior. What the formulas are, says
-:mod:`ctv_engine.stats.debias`. Standard errors are those of the items, clustered by picture: what
-a prior that was estimated from few items adds to them is not in them.
+:mod:`ctv_engine.stats.debias`. Standard errors are those of the items, clustered by picture; with
+``pride`` what the prior adds, which is estimated from few items, is in them: the variance of the
+score over priors from these items drawn anew, picture by picture. As the items that the prior is
+from are few among those that it is taken out of, the two are taken as independent.
 """
 
 from __future__ import annotations
@@ -18,8 +20,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ctv_engine.settings import Debias
-from ctv_engine.stats.bootstrap import Floats
-from ctv_engine.stats.debias import batch_calibrated, cyclic, letter_prior, without_prior
+from ctv_engine.stats.bootstrap import Floats, numbered
+from ctv_engine.stats.debias import (
+    PRIOR_RESAMPLES,
+    batch_calibrated,
+    cyclic,
+    gained_by_priors,
+    letter_prior,
+    normalised,
+    resampled_priors,
+    without_prior,
+)
+from ctv_engine.store.rows import MACRO
 from ctv_engine.store.scores import Score, clustered_error, macro_of
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Item
@@ -97,7 +109,8 @@ class _Evaluation:
     items: dict[int, _Answered] = field(default_factory=dict)
     rotations: dict[int, dict[int, list[float]]] = field(default_factory=dict)
     averaged: dict[int, int] = field(default_factory=dict)
-    whole: dict[int, list[list[list[float]]]] = field(default_factory=dict)
+    whole: dict[int, list[tuple[str, list[list[float]]]]] = field(default_factory=dict)
+    """By number of options: picture and rotations of the items that have all of these."""
 
 
 class Debiasing:
@@ -173,7 +186,8 @@ class Debiasing:
             del known.rotations[item_id]
             rotations = [own, *(further[place] for place in range(1, len(own)))]
             known.averaged[item_id] = int(cyclic(rotations).argmax())
-            known.whole.setdefault(len(own), []).append(rotations)
+            image = known.items[item_id].image
+            known.whole.setdefault(len(own), []).append((image, rotations))
 
     # --- scores -------------------------------------------------------------------------------
 
@@ -187,7 +201,10 @@ class Debiasing:
             return _batch(known.items)
         if self._method == "cyclic":
             return known.averaged
-        priors = {n: letter_prior(items) for n, items in known.whole.items()}
+        priors = {
+            n: letter_prior([rotations for _, rotations in items])
+            for n, items in known.whole.items()
+        }
         return {
             item_id: int(without_prior(item.logprobs, priors[len(item.logprobs)]).argmax())
             for item_id, item in known.items.items()
@@ -210,7 +227,54 @@ class Debiasing:
             " WHERE e.id = ?",
             evaluation_id,
         )
-        return rows + macro_of(rows, {name for (name,) in names})
+        rows += macro_of(rows, {name for (name,) in names})
+        if self._method == "pride":
+            return _with_noise_of_prior(rows, _gained(known))
+        return rows
+
+
+def _gained(known: _Evaluation) -> dict[str, Floats]:
+    """Return by dataset how many items are right more under each prior that was drawn anew.
+
+    Not a number where all items that a prior is from are about one picture: then nothing is known
+    of how sure it is.
+    """
+    gained: dict[str, Floats] = defaultdict(lambda: np.zeros(PRIOR_RESAMPLES))
+    for n, whole in known.whole.items():
+        rest = [
+            item
+            for item_id, item in known.items.items()
+            if len(item.logprobs) == n and item_id not in known.averaged
+        ]
+        if not rest:
+            continue
+        images, rotations = [image for image, _ in whole], [rows for _, rows in whole]
+        groups, _ = numbered([item.dataset for item in rest])
+        names = list(dict.fromkeys(item.dataset for item in rest))
+        found = gained_by_priors(
+            normalised(np.array([item.logprobs for item in rest])),
+            np.array([item.gold_index for item in rest]),
+            groups,
+            letter_prior(rotations),
+            resampled_priors(rotations, images, seed=n),
+        )
+        for place, name in enumerate(names):
+            gained[name] = gained[name] + (found[:, place] if len(set(images)) > 1 else math.nan)
+    return gained
+
+
+def _with_noise_of_prior(rows: Sequence[Score], gained: dict[str, Floats]) -> list[Score]:
+    """Add to the standard errors what the priors' own add; datasets share it, so the macro does."""
+    counts = {dataset: n for dataset, _, _, _, n in rows if dataset != MACRO}
+    found: list[Score] = []
+    for dataset, metric, value, error, n in rows:
+        parts = list(counts) if dataset == MACRO else [dataset]
+        moved = sum(gained[name] / counts[name] for name in parts) / len(parts)
+        both = None if error is None else math.hypot(error, float(np.std(moved, ddof=1)))
+        found.append(
+            (dataset, metric, value, None if both is None or math.isnan(both) else both, n)
+        )
+    return found
 
 
 def _mean(counts: Floats, sums: Floats) -> tuple[float, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -160,7 +161,8 @@ class Ledger:
 
     def _modes_of(self, checkpoint_id: int) -> list[Mode]:
         rows = self.writer.query(
-            "SELECT mode FROM evaluations WHERE checkpoint_id = ?", checkpoint_id
+            "SELECT mode FROM evaluations WHERE checkpoint_id = ? AND schedule <> 'imported'",
+            checkpoint_id,
         )
         return [mode for (mode,) in rows] or self._modes(checkpoint_id)
 
@@ -282,19 +284,22 @@ class Ledger:
         unpin(checkpoint.directory)
 
     def _evaluation_ended(self, evaluation_id: int, checkpoint: Checkpoint) -> None:
-        mode, reason, makespan, idle = self.writer.query(
-            "SELECT mode, reason, makespan_s, idle_fraction FROM evaluations WHERE id = ?",
-            evaluation_id,
+        mode, reason, makespan = self.writer.query(
+            "SELECT mode, reason, makespan_s FROM evaluations WHERE id = ?", evaluation_id
         )[0]
         spent = f" in {makespan:.1f} s" if makespan is not None else ""
-        waited = f", idle {idle:.1%}" if idle is not None else ""
-        text = f"step {checkpoint.step} {mode} done{spent}{waited}"
+        # No word of idle workers: whether they are at another evaluation is known only later.
+        text = f"step {checkpoint.step} {mode} done{spent}"
         if reason:
             text += f"; {reason}"
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
-        self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
-        self.tracking.ask(lambda: self.sinks.log(lambda: logged_of(self.writer, evaluation_id)))
+
+        def tell() -> None:
+            self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
+            self.sinks.log(lambda: logged_of(self.writer, evaluation_id))
+
+        self.tracking.ask(tell)
 
     def tell_troubles(self) -> None:
         """Say what went wrong with what runs beside: alerts, trackers."""
@@ -306,9 +311,11 @@ class Ledger:
         """Write the gold series that were handed over, and say so."""
         for path, series in handed_over(Path(self._settings.db)):
             done = write_series(self.writer, self.run_id, series)
-            self.tracking.ask()
             path.unlink(missing_ok=True)
-            self.event("info", "gold", words_of(series, done))
+            level: EventLevel = "info" if done.known else "warning"
+            # Whoever follows the database reads all of it again on this event.
+            tell = partial(self.event, level, "gold", words_of(series, done))
+            self.tracking.ask(tell, anew=bool(done.known))
 
     def _still_holds(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""

@@ -29,18 +29,22 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Rows that are new or changed; a mode's ranking is there as a whole."""
+    """Rows that are new or changed; a mode's ranking is there as a whole.
+
+    With ``anew`` correlations and evidence are, too: what was written before is of other scores.
+    """
 
     correlations: list[CorrelationRow]
     evidence: list[EvidenceRow]
     rankings: dict[Mode, list[RankRow]]
+    anew: bool = False
 
     def write(self, writer: Writer, run_id: int) -> None:
         """Write it; what is written twice is the same."""
-        if self.correlations:
-            writer.add_correlations(run_id, self.correlations)
-        if self.evidence or self.rankings:
-            write_evidence(writer, run_id, self.evidence, self.rankings)
+        if self.correlations or self.anew:
+            writer.add_correlations(run_id, self.correlations, anew=self.anew)
+        if self.evidence or self.rankings or self.anew:
+            write_evidence(writer, run_id, self.evidence, self.rankings, anew=self.anew)
 
 
 class Tracking:
@@ -50,6 +54,15 @@ class Tracking:
         self._run_id, self._window = run_id, window
         self._of_series: dict[str, tuple[Tracker, Evidence]] = {}
         self._ranking = Ranking(run_id)
+        self._anew = False
+
+    def begin_anew(self) -> None:
+        """Have the next look replace all correlations and evidence, as after scores were removed.
+
+        Rankings are always whole, and what they are made of is kept.
+        """
+        self._of_series.clear()
+        self._anew = True
 
     def read(self, connection: sqlite3.Connection) -> Looked:
         """Read all finished scores, and the items of evaluations that are new."""
@@ -84,15 +97,19 @@ class Tracking:
                 for row in evidence.update(scores)
                 if row.mode == "gold" or row.measure == "decision_accuracy"
             ]
-        return Found(correlations, measures, self._ranking.rank(looked.changed))
+        found = Found(correlations, measures, self._ranking.rank(looked.changed), self._anew)
+        self._anew = False
+        return found
 
     def _series(self, name: str) -> tuple[Tracker, Evidence]:
         return self._of_series.setdefault(name, (Tracker(self._window), Evidence()))
 
 
-def track(writer: Writer, run_id: int, window: int) -> None:
-    """Compute and write all of it at once."""
+def track(writer: Writer, run_id: int, window: int, *, anew: bool = False) -> None:
+    """Compute and write all of it at once; with ``anew`` see :meth:`Tracking.begin_anew`."""
     tracking = Tracking(run_id, window)
+    if anew:
+        tracking.begin_anew()
     tracking.compute(tracking.read(writer.connection)).write(writer, run_id)
 
 
@@ -103,8 +120,12 @@ def _beside(row: OfScope, name: str) -> OfScope:
 def words_of(series: GoldSeries, done: Imported) -> str:
     """Return what became of an imported series, as one sentence for events and the command."""
     kind = "the run's gold" if done.is_gold else "beside the run's own gold"
-    text = f"gold series {series.name!r}: {len(done.known)} steps imported, {kind}"
+    text = f"gold series {series.name!r}: {_steps(len(done.known))} imported, {kind}"
     if done.unknown:
         shown = ", ".join(map(str, done.unknown[:5])) + (" …" if len(done.unknown) > 5 else "")
-        text += f"; {len(done.unknown)} steps have no checkpoint here and were left out: {shown}"
+        text += f"; left out, as there is no checkpoint here: {_steps(len(done.unknown))} ({shown})"
     return text
+
+
+def _steps(count: int) -> str:
+    return f"{count:,} step{'' if count == 1 else 's'}"

@@ -34,6 +34,7 @@ class TrackingThread:
         self._tracking = Tracking(run_id, window)
         self._lock = threading.Lock()
         self._asked = self._answered = 0
+        self._anew = False
         self._thread: threading.Thread | None = None
         self._found: queue.SimpleQueue[tuple[int, Found | str]] = queue.SimpleQueue()
         self._held: deque[tuple[int, Found | str]] = deque()
@@ -45,13 +46,15 @@ class TrackingThread:
         """Whether something that was asked for is not written yet."""
         return self._answered < self._asked or bool(self._afterwards)
 
-    def ask(self, afterwards: Callable[[], object] | None = None) -> None:
+    def ask(self, afterwards: Callable[[], object] | None = None, *, anew: bool = False) -> None:
         """Have the scores looked at as they are now; ``afterwards`` is called once it is written.
 
-        Called by the loop, after what is to be looked at is committed.
+        Called by the loop, after what is to be looked at is committed; with ``anew`` if scores were
+        removed, so that rows which rest on them go, too.
         """
         with self._lock:
             self._asked += 1
+            self._anew = self._anew or anew
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
                 self._thread.start()
@@ -100,11 +103,16 @@ class TrackingThread:
                     self._thread = None
                     return
                 looked = self._asked
+                anew, self._anew = self._anew, False
+            if anew:
+                self._tracking.begin_anew()
             try:
                 self._found.put((looked, _look(self._tracking, self._path)))
             except Exception as error:
                 # What it had computed before it failed was never handed over.
                 self._tracking = Tracking(self._run_id, self._window)
+                with self._lock:
+                    self._anew = self._anew or anew
                 text = f"correlations and ranking are behind: {type(error).__name__}: {error}"
                 self._found.put((looked, text))
 

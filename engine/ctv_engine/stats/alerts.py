@@ -20,16 +20,22 @@ LOOKED_BACK = 3
 class Facts:
     """One checkpoint in one mode; what is not known is None.
 
-    ``score`` and ``stderr`` are of the macro mean; ``option_mass`` is the mean over items;
-    ``capped`` answers of ``answers`` hit their limit or repeated themselves; ``idle`` is the idle
-    fraction and ``workers`` how many shared the work; ``spent_s`` is from a whole checkpoint to its
-    last score, ``interval_s`` the time since the checkpoint before was whole.
+    ``score`` is the macro mean, ``change`` what it gained since step ``since`` on the same
+    ``items``, with a 95 % interval: the row of the ranking, see
+    :class:`ctv_engine.store.rows.RankRow`. ``option_mass`` is the mean over items; ``capped``
+    answers of ``answers`` hit their limit or repeated themselves; ``idle`` is the idle fraction of
+    the ``workers`` that were up; ``spent_s`` is from a whole checkpoint to its last score,
+    ``interval_s`` the time since the checkpoint before was whole.
     """
 
     step: int
     mode: Literal["closed", "open", "gold"]
     score: float | None = None
-    stderr: float | None = None
+    change: float | None = None
+    change_low: float | None = None
+    change_high: float | None = None
+    since: int | None = None
+    items: int = 0
     option_mass: float | None = None
     capped: int = 0
     answers: int = 0
@@ -58,30 +64,42 @@ def alerts(now: Facts, before: Sequence[Facts]) -> list[Alert]:
         now: the checkpoint that was finished last.
         before: those of the same mode before it, oldest first.
     """
-    found = _drop(now, before)
+    drop = _drop(now)
+    found = [drop] if drop is not None else []
     last = before[-1] if before else None
-    for check in (_mass, _capped, _straggler, _behind):
+    for check in (_mass, _capped, _behind):
         here = check(now, before)
         if here is not None and (last is None or check(last, before[:-1]) is None):
             found.append(here)
     return found
 
 
-def _drop(now: Facts, before: Sequence[Facts]) -> list[Alert]:
-    scored = [one for one in before if one.score is not None]
-    if now.score is None or now.stderr is None or not scored:
-        return []
-    last = scored[-1]
-    assert last.score is not None
-    fell = last.score - now.score
-    noise = Z_95 * math.hypot(now.stderr, last.stderr or 0.0)
-    if last.stderr is None or fell <= noise:
-        return []
+def straggler_alert(now: Facts, before: Facts | None) -> Alert | None:
+    """Return that workers waited for others too long, if they had not at the checkpoint before.
+
+    Apart from the others, since how long they waited is not known when an evaluation ends: what
+    they do for another one meanwhile is no waiting.
+    """
+    found = _straggler(now)
+    return None if before is not None and _straggler(before) is not None else found
+
+
+def _drop(now: Facts) -> Alert | None:
+    """Tell of a change whose whole interval is below zero.
+
+    The interval is that of the paired difference on the same items, drawn by image, so that of a
+    hundred checkpoints that are as good as the one before, two or three are told of.
+    """
+    if now.score is None or now.change is None or now.change_low is None or now.change_high is None:
+        return None
+    if now.change_high >= 0:
+        return None
     text = (
-        f"{now.mode} fell from {last.score:.3f} (step {last.step}) to {now.score:.3f}: more than"
-        f" the ±{noise:.3f} that sampling explains"
+        f"{now.mode} fell from {now.score - now.change:.3f} (step {now.since}) to {now.score:.3f}:"
+        f" by {-now.change_high:.3f} to {-now.change_low:.3f} with 95 % confidence, on the same"
+        f" {now.items:,} items"
     )
-    return [Alert("drop", now.step, text)]
+    return Alert("drop", now.step, text)
 
 
 def _mass(now: Facts, before: Sequence[Facts]) -> Alert | None:
@@ -114,7 +132,7 @@ def _capped(now: Facts, before: Sequence[Facts]) -> Alert | None:
     return Alert("capped answers", now.step, text)
 
 
-def _straggler(now: Facts, before: Sequence[Facts]) -> Alert | None:
+def _straggler(now: Facts) -> Alert | None:
     if now.idle is None or now.workers < 2 or now.idle <= WAITED:
         return None
     text = f"{now.mode}: {now.idle:.0%} of {now.workers} workers' time was spent waiting for others"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 PERCENTILES_95 = (2.5, 97.5)
+SINGLE_IMAGE = "no interval where a dataset is about a single image"
 _CELLS = 4_000_000
 """Numbers in one array of counts; more resamples than that are drawn in turns."""
 
@@ -56,6 +57,21 @@ def cluster_sums(
     sums = np.zeros((n_clusters, values.shape[1]))
     np.add.at(sums, clusters, values)
     return sums, np.bincount(clusters, minlength=n_clusters).astype(np.float64)
+
+
+def of_single_image(clusters: Sequence[Hashable], datasets: Sequence[Hashable]) -> Hashable | None:
+    """Return a dataset whose items are all about one image, None if there is none.
+
+    Every resample of it would be the same, as if its mean were known without error.
+
+    Args:
+        clusters: image of each item.
+        datasets: dataset of each item.
+    """
+    first: dict[Hashable, Hashable] = {}
+    several = {d for image, d in zip(clusters, datasets, strict=True)
+               if first.setdefault(d, image) != image}  # fmt: skip
+    return next((dataset for dataset in first if dataset not in several), None)
 
 
 def resampled_means(

@@ -7,11 +7,15 @@ log-probabilities that are: the options' probabilities sum to one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ctv_engine.stats.bootstrap import Floats
+from ctv_engine.stats.bootstrap import Floats, resampled_means
+
+PRIOR_RESAMPLES = 200
+"""A standard error needs fewer than an interval's ends (Efron & Tibshirani, 1993, section 6.4)."""
 
 
 def normalised(logprobs: Sequence[float] | Floats) -> Floats:
@@ -64,12 +68,77 @@ def letter_prior(items: Sequence[Sequence[Sequence[float]]]) -> Floats:
     Raises:
         ValueError: no items, different numbers of options, or as for :func:`cyclic`.
     """
+    return np.asarray(np.log(_priors(items).mean(axis=0)))
+
+
+def _priors(items: Sequence[Sequence[Sequence[float]]]) -> Floats:
+    """Return each item's own prior as probabilities, shape ``(items, n)``."""
     if not items:
         raise ValueError("no items to estimate the prior from")
     priors = [np.exp(normalised(_square(rotations).mean(axis=0))) for rotations in items]
     if len({len(prior) for prior in priors}) > 1:
         raise ValueError("items with different numbers of options have no prior in common")
-    return np.asarray(np.log(np.mean(priors, axis=0)))
+    return np.asarray(priors)
+
+
+def resampled_priors(
+    items: Sequence[Sequence[Sequence[float]]],
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    resamples: int = PRIOR_RESAMPLES,
+    seed: int = 0,
+) -> Floats:
+    """Return PriDe's prior from items drawn anew, shape ``(resamples, n)``: how sure it is.
+
+    Args:
+        items: as for :func:`letter_prior`.
+        clusters: image of each item; whole images are drawn.
+        resamples: how many to draw.
+        seed: of the draws.
+
+    Raises:
+        ValueError: as for :func:`letter_prior`.
+    """
+    drawn = resampled_means(_priors(items), clusters, resamples=resamples, seed=seed)
+    return np.asarray(np.log(drawn))
+
+
+def gained_by_priors(
+    logprobs: Floats,
+    keys: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    prior: Floats,
+    priors: Floats,
+) -> Floats:
+    """Return how many more items of each group are right under each prior than under ``prior``.
+
+    Only items whose two best options are closer than the priors are apart can change their answer,
+    so that no others are looked at.
+
+    Args:
+        logprobs: shape ``(items, n)``.
+        keys: index of each item's key, shape ``(items,)``.
+        groups: number of each item's group, shape ``(items,)``; every number up to the largest.
+        prior: shape ``(n,)``.
+        priors: others in its place, shape ``(priors, n)``.
+
+    Returns:
+        Shape ``(priors, groups)``.
+    """
+    n_groups = int(groups.max(initial=-1)) + 1
+    without = logprobs - prior
+    apart = np.ptp(priors - prior, axis=1).max(initial=0.0)
+    if logprobs.shape[1] < 2 or not len(logprobs):
+        return np.zeros((len(priors), n_groups))
+    best = np.partition(without, -2, axis=1)
+    near = best[:, -1] - best[:, -2] <= apart
+    given, key, group = logprobs[near], keys[near], groups[near]
+    was_right = without[near].argmax(axis=1) == key
+    gained = np.zeros((len(priors), n_groups))
+    for row, other in zip(gained, priors, strict=True):
+        is_right = (given - other).argmax(axis=1) == key
+        row += np.bincount(group, is_right.astype(np.float64) - was_right, n_groups)
+    return gained
 
 
 def without_prior(logprobs: Sequence[float], prior: Sequence[float] | Floats) -> Floats:

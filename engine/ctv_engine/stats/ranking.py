@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ctv_engine.stats.bootstrap import SINGLE_IMAGE, of_single_image
 from ctv_engine.stats.choice import rank_by_windows
 from ctv_engine.stats.interval import Z_95
 from ctv_engine.store.answers import Answers, ItemScores
@@ -72,12 +73,15 @@ def ranking(
 def rank_rows(mode: Mode, scored: Scored, windows: Sequence[int]) -> list[RankRow]:
     """Return the rows of every window, best first.
 
-    Scores without items, such as imported ones, are ranked by themselves (window 1 alone); nothing
-    is known of which might be the best, unless there is but one.
+    Scores without items, such as imported ones, are ranked by themselves (window 1 alone), and so
+    are those with a dataset about a single image, of which no other draw can be made; nothing is
+    known of which might be the best, unless there is but one.
     """
     known = scored.items
-    if not known.datasets:
-        return _without_items(mode, scored) if RAW in windows else []
+    single = of_single_image(known.images, known.datasets)
+    if not known.datasets or single is not None:
+        reason = NO_ITEMS if single is None else f"{SINGLE_IMAGE}: {single}"
+        return _by_themselves(mode, scored, reason) if RAW in windows else []
     found = rank_by_windows(
         known.steps, known.scores, known.images, known.datasets, windows=windows
     )
@@ -102,7 +106,7 @@ def rank_rows(mode: Mode, scored: Scored, windows: Sequence[int]) -> list[RankRo
     ]
 
 
-def _without_items(mode: Mode, scored: Scored) -> list[RankRow]:
+def _by_themselves(mode: Mode, scored: Scored, reason: str) -> list[RankRow]:
     values = [value for _, value, _ in scored.totals]
     rows = []
     for place, (step, value, stderr) in enumerate(scored.totals):
@@ -120,9 +124,9 @@ def _without_items(mode: Mode, scored: Scored) -> list[RankRow]:
                 change=value - values[place - 1] if place else None,
                 change_low=None,
                 change_high=None,
-                n=0,
+                n=len(scored.items.datasets),
                 left_out=scored.items.left_out,
-                reason=NO_ITEMS,
+                reason=reason,
             )
         )
     return sorted(rows, key=lambda row: (row.rank, row.step))

@@ -27,10 +27,15 @@ class ItemScores:
     left_out: int
 
 
-def newest_run(connection: sqlite3.Connection) -> int | None:
-    """Return the id of the run that was started last; None where there is none."""
-    row = connection.execute("SELECT id FROM runs ORDER BY started_at DESC, id DESC").fetchone()
-    return None if row is None else int(row[0])
+def shown_run(connection: sqlite3.Connection) -> int | None:
+    """Return the id of the engine's run, else of the newest one; None where there is none.
+
+    The run that dashboard and named queries show, too: an engine may have taken up an older one.
+    """
+    row = connection.execute(
+        "SELECT coalesce((SELECT run_id FROM engine), (SELECT max(id) FROM runs))"
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
 
 
 def item_scores(connection: sqlite3.Connection, run_id: int, mode: Mode) -> ItemScores:

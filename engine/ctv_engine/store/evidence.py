@@ -57,9 +57,16 @@ def write_evidence(
     run_id: int,
     evidence: Iterable[EvidenceRow],
     rankings: Mapping[Mode, Sequence[RankRow]],
+    *,
+    anew: bool = False,
 ) -> None:
-    """Replace rows of the same key, and each ranked mode as a whole. One transaction."""
+    """Replace rows of the same key, and each ranked mode as a whole. One transaction.
+
+    With ``anew`` the evidence replaces all of the run.
+    """
     with writer.transaction() as connection:
+        if anew:
+            connection.execute("DELETE FROM evidence WHERE run_id = ?", (run_id,))
         connection.executemany(_INSERT_EVIDENCE, [(run_id, *values_of(row)) for row in evidence])
         for mode, rows in rankings.items():
             connection.execute("DELETE FROM ranking WHERE run_id = ? AND mode = ?", (run_id, mode))

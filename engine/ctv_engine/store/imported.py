@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ctv_engine.store.rows import MACRO
+from ctv_engine.store.rows import MACRO, POOLED
 from ctv_engine.store.scopes import PREFIX
 from ctv_engine.store.writer import Writer
 
@@ -104,7 +104,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return list(table)
 
 
-def _point(row: dict[str, Any], scale: float, where: str) -> GoldPoint:
+def _point(row: dict[Any, Any], scale: float, where: str) -> GoldPoint:
+    if None in row:
+        raise SeriesError(
+            f"{where}: more values than the first line names; numbers take a decimal point"
+        )
     step = _number(row.get("step"), "step", where)
     if step < 0 or step != int(step):
         raise SeriesError(f"{where}: step {row.get('step')!r} is no whole number")
@@ -114,12 +118,19 @@ def _point(row: dict[str, Any], scale: float, where: str) -> GoldPoint:
         raise SeriesError(f"{where}: score {row.get('score')} is not between 0 and 1{way_out}")
     given = row.get("stderr")
     stderr = None if given in (None, "") else _number(given, "stderr", where) / scale
-    return GoldPoint(int(step), str(row.get("dataset") or MACRO).strip() or MACRO, score, stderr)
+    if stderr is not None and stderr < 0:
+        raise SeriesError(f"{where}: stderr {given} is negative")
+    dataset = row.get("dataset") or MACRO
+    if not isinstance(dataset, str) or dataset.strip() == POOLED:
+        raise SeriesError(
+            f"{where}: dataset {dataset!r} can't be one's name; leave it out for the total"
+        )
+    return GoldPoint(int(step), dataset.strip() or MACRO, score, stderr)
 
 
 def _number(value: Any, name: str, where: str) -> float:
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         raise SeriesError(f"{where}: {name} {value!r} is no number") from None
     if not math.isfinite(number):
@@ -147,8 +158,15 @@ def write_series(writer: Writer, run_id: int, series: GoldSeries) -> Imported:
     made keeps its own scores; the series stands beside them.
     """
     ((gold_digest,),) = writer.query("SELECT gold_digest FROM runs WHERE id = ?", run_id)
+    # The one that the view trajectory takes of a step, or any evaluation of it would hide the rest.
     newest = dict(
-        writer.query("SELECT step, max(id) FROM checkpoints WHERE run_id = ? GROUP BY step", run_id)
+        writer.query(
+            "SELECT step, coalesce(max(iif(EXISTS (SELECT 1 FROM evaluations e"
+            " WHERE e.checkpoint_id = c.id AND e.schedule <> ?), id, NULL)), max(id))"
+            " FROM checkpoints c WHERE run_id = ? GROUP BY step",
+            SCHEDULE,
+            run_id,
+        )
     )
     metric, is_gold, now = PREFIX + series.name, gold_digest is None, time.time()
     steps = sorted({point.step for point in series.points})
@@ -186,6 +204,12 @@ def write_series(writer: Writer, run_id: int, series: GoldSeries) -> Imported:
                     " AND mode = 'gold'",
                     (point.dataset, name, point.score, point.stderr, checkpoint),
                 )
+        connection.execute(
+            "DELETE FROM evaluations WHERE schedule = ? AND NOT EXISTS (SELECT 1 FROM scores s"
+            " WHERE s.evaluation_id = evaluations.id) AND checkpoint_id IN"
+            " (SELECT id FROM checkpoints WHERE run_id = ?)",
+            (SCHEDULE, run_id),
+        )
     return Imported(known, unknown, is_gold)
 
 

@@ -257,11 +257,16 @@ class Writer:
     # --- the work -----------------------------------------------------------------------------
 
     def add_evaluation(self, checkpoint_id: int, mode: Mode, schedule: str, planned: int) -> int:
-        """Insert an evaluation, or return the one that exists."""
+        """Insert an evaluation, or return the one that exists.
+
+        One that only holds imported scores has yet to be made, and keeps them beside its own.
+        """
         with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO evaluations (checkpoint_id, mode, schedule, state, planned)"
-                " VALUES (?, ?, ?, 'queued', ?) ON CONFLICT (checkpoint_id, mode) DO NOTHING",
+                " VALUES (?, ?, ?, 'queued', ?) ON CONFLICT (checkpoint_id, mode) DO UPDATE"
+                " SET schedule = excluded.schedule, state = 'queued', planned = excluded.planned,"
+                " started_at = NULL, finished_at = NULL WHERE schedule = 'imported'",
                 (checkpoint_id, mode, schedule, planned),
             )
             row = connection.execute(
@@ -432,9 +437,16 @@ class Writer:
 
     # --- what is said -------------------------------------------------------------------------
 
-    def add_correlations(self, run_id: int, rows: Sequence[CorrelationRow]) -> None:
-        """Store correlations; a later one for the same key replaces an earlier one."""
+    def add_correlations(
+        self, run_id: int, rows: Sequence[CorrelationRow], *, anew: bool = False
+    ) -> None:
+        """Store correlations; a later one for the same key replaces an earlier one.
+
+        With ``anew`` they replace all of the run.
+        """
         with self.transaction() as connection:
+            if anew:
+                connection.execute("DELETE FROM correlations WHERE run_id = ?", (run_id,))
             connection.executemany(_INSERT_CORRELATION, [(*values_of(row), run_id) for row in rows])
 
     def add_event(

@@ -9,11 +9,13 @@ import pytest
 from click.testing import CliRunner
 from said_run import ITEMS, Run
 
-from ctv_engine.store.answers import item_scores, newest_run
+from ctv_engine.service.tracking import track
+from ctv_engine.store.answers import item_scores, shown_run
 from ctv_engine.store.imported import GoldPoint, GoldSeries, write_series
 from ctv_engine.store.reader import open_read_only
 from ctv_engine.store.writer import Writer
 from ctv_tui.cli import cli
+from ctv_tui.data.tail import read_snapshot
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_items_that_one_checkpoint_did_not_score_are_left_out_of_all(run: Run) -
     run.answer(300, "closed", lambda n: True, done=False)
     run.writer.close()
     connection = open_read_only(run.path)
-    known = item_scores(connection, newest_run(connection) or 0, "closed")
+    known = item_scores(connection, shown_run(connection) or 0, "closed")
     connection.close()
     assert known.steps == (100, 200)
     assert (known.left_out, len(known.datasets)) == (20, ITEMS - 20)
@@ -110,3 +112,38 @@ def test_a_database_without_a_run(tmp_path: Path) -> None:
     Writer(tmp_path / "run.db").close()
     done = CliRunner().invoke(cli, ["best", "--db", str(tmp_path / "run.db")])
     assert (done.exit_code, "no closed evaluation" in done.output) == (1, True)
+
+
+def test_one_checkpoint_is_no_winner_and_equals_share_the_place(tmp_path: Path) -> None:
+    one = Run(tmp_path / "one.db")
+    one.answer(100, "closed", lambda n: n % 3)
+    assert "by closed: 100 is the only one" in one.best().output
+    same = Run(tmp_path / "same.db")
+    for step in (100, 200, 300):
+        same.answer(step, "closed", lambda n: n % 3)
+        same.answer(step, "gold", lambda n, step=step: n % 5 < step / 100)  # type: ignore[misc]
+    told = same.best().output
+    assert "100 leads, and can't be told apart from 200, 300 (3 of 3); 3 share the highest" in told
+    assert (
+        "100, the best by closed, costs 0.400 of gold (the earliest of 3 with that score)" in told
+    )
+    assert same.best("--top", "-3").exit_code == 2
+
+
+def test_best_query_and_dashboard_show_the_run_that_the_engine_took_up_again(
+    tmp_path: Path,
+) -> None:
+    run = Run(tmp_path / "run.db")
+    run.answer(100, "closed", lambda n: n % 3)
+    writer = run.writer
+    later = writer.open_run(
+        name="later", checkpoint_dir="/other", suite_digest="suite", gold_digest=None,
+        config_json="{}", versions_json="{}", host="h",
+    )  # fmt: skip
+    assert later > run.run_id
+    track(writer, run.run_id, 8)
+    writer.beat(run_id=run.run_id, pid=1, host="h", state="stopped", version="1")
+    found = json.loads(run.best("--json").output)
+    assert found["run"] == "run\x1b[2J" == read_snapshot(run.path).run.name  # type: ignore[union-attr]
+    rows = json.loads(run.call("query", "best", "--format", "json").output)
+    assert [row["step"] for row in rows] == [100]

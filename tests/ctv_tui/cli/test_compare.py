@@ -177,6 +177,19 @@ def test_other_items_are_not_compared(two: tuple[Path, Path], tmp_path: Path) ->
     assert "not comparable; not the same items" in compare(two[0], other).output
 
 
+def test_a_dataset_about_one_image_is_not_compared(tmp_path: Path) -> None:
+    paths = short_run(tmp_path / "a.db", 1, 0.3), short_run(tmp_path / "b.db", 2, 0.95)
+    for path in paths:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE items SET image_digest = 'one' WHERE dataset = 'MMVet'")
+            connection.commit()
+    done = compare("--json", *paths)
+    assert done.exit_code == 0, done.output
+    assert {
+        (one["difference"], one["reason"]) for one in json.loads(done.output)["same_items"]
+    } == {(None, "no interval where a dataset is about a single image: MMVet")}
+
+
 def test_all_runs_of_one_file(two: tuple[Path, Path], tmp_path: Path) -> None:
     one = tmp_path / "one.db"
     one.write_bytes(two[0].read_bytes())

@@ -14,6 +14,7 @@ import recorded_run
 from ctv_tui.data import FORMAT, Snapshot, as_json, plain_text, read_snapshot
 from ctv_tui.data.safe_text import cells
 from ctv_tui.data.snapshot import Source
+from ctv_tui.data.summary import summary
 from ctv_tui.data.text import scope_name
 
 
@@ -42,6 +43,13 @@ def small_run(path: Path) -> Snapshot:
 
 def test_the_plain_text_of_a_small_run(tmp_path: Path, golden: Callable[[str, str], None]) -> None:
     golden("small_run", plain_text(small_run(tmp_path / "run.db")))
+
+
+def test_a_saving_over_other_items_says_how_many_they_are(snapshot: Snapshot, now: float) -> None:
+    """The last open evaluation of the recording is under way: 134 of its 220 items."""
+    clause = "; closed is 79 % cheaper than open (220 closed items, 134 open)"
+    assert clause in plain_text(snapshot, now=now)
+    assert clause in summary(snapshot, now)
 
 
 def test_the_json_of_a_small_run(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from waiting import wait_until
 from werkzeug import Request, Response
 
 from ctv_engine.service.alerting import WEBHOOK_ENV, Alerting, Notifier
+from ctv_engine.service.tracking import track
 from ctv_engine.stats.alerts import Alert
-from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow
+from ctv_engine.store.rows import DatasetRow, ItemRow, PredictionRow, SpanRow
 from ctv_engine.store.writer import Writer
 
 ALERT = Alert("drop", 300, "closed fell")
@@ -28,11 +31,18 @@ def writer(tmp_path: Path) -> Any:
     one.close()
 
 
-def test_a_drop_in_a_run_becomes_an_event(writer: Writer) -> None:
+Right = Callable[[int], bool]
+
+
+def drops_of(writer: Writer, *answers: Right, per_image: int = 1) -> list[tuple[Any, ...]]:
+    """Score checkpoints 100, 200, … closed, each as it is said; return the drops."""
     items = writer.add_suite(
         "s",
         [DatasetRow("d", "exact_match", ITEMS)],
-        [ItemRow("d", str(n), "?", "[]", 0, "[]", "i", f"i{n}") for n in range(ITEMS)],
+        [
+            ItemRow("d", f"{n:03d}", "?", "[]", 0, "[]", "i", f"i{n // per_image}")
+            for n in range(ITEMS)
+        ],
     )
     run = writer.open_run(
         name="r", checkpoint_dir="/r", suite_digest="s", gold_digest=None, config_json="{}",
@@ -41,23 +51,87 @@ def test_a_drop_in_a_run_becomes_an_event(writer: Writer) -> None:
     worker = writer.add_worker(run, "h", "cpu:0")
     told: list[tuple[Any, ...]] = []
     alerting = Alerting(writer, run, lambda *event: told.append(event), Notifier("r", None, 0))
-    for step, right in ((100, 300), (200, 310), (300, 200)):
+    for place, right in enumerate(answers, start=1):
+        step = 100 * place
         checkpoint = writer.add_checkpoint(run, step, f"/r/{step}", step)
         writer.set_checkpoint(checkpoint, "ready", ready_at=float(step))
         number = writer.add_evaluation(checkpoint, "closed", "queue", ITEMS)
         writer.start_evaluation(number)
         rows = [
             PredictionRow(
-                number, item, 0, worker, 0, 1, "ok", correct=int(n < right), option_mass=0.9
+                number, item, 0, worker, 0, 1, "ok", correct=int(right(n)), option_mass=0.9
             )
             for n, item in enumerate(items.values())
         ]
         writer.add_results(rows, [], {})
         writer.finish_evaluation(number, "done")
+        track(writer, run, 8)
         alerting.look(step, "closed", checkpoint)
-    drops = [event for event in told if "fell" in event[2]]
-    assert [(level, kind, which) for level, kind, _, which in drops] == [("warning", "alert", 3)]
-    assert "step 300: closed fell from 0.775 (step 200) to 0.500" in drops[0][2]
+    return [event for event in told if "fell" in event[2]]
+
+
+def test_a_drop_in_a_run_becomes_an_event(writer: Writer) -> None:
+    told = drops_of(writer, lambda n: n < 300, lambda n: n < 310, lambda n: n < 200)
+    ((level, kind, message, which),) = told
+    assert (level, kind, which) == ("warning", "alert", 3)
+    assert message.startswith("step 300: closed fell from 0.775 (step 200) to 0.500: by 0.2")
+    assert message.endswith("with 95 % confidence, on the same 400 items")
+    ((low, high),) = writer.query(
+        "SELECT change_low, change_high FROM ranking WHERE step = 300 AND window = 1"
+    )
+    assert f"by {-high:.3f} to {-low:.3f} with" in message
+
+
+def test_a_drop_is_told_by_the_same_items_not_by_two_scores_apart(writer: Writer) -> None:
+    """12 of 400 items are lost and none is won: two standard errors of 0.02 would hide that."""
+    told = drops_of(writer, lambda n: n % 5 > 0, lambda n: n % 5 > 0 and n % 33 != 1)
+    assert [event[2][:21] for event in told] == ["step 200: closed fell"]
+
+
+def test_items_about_one_picture_are_lost_together(writer: Writer) -> None:
+    """Of 100 pictures 7 are lost and 2 won: as 28 and 8 of 400 items that would be told."""
+    told = drops_of(writer, lambda n: not 28 <= n < 36, lambda n: n >= 28, per_image=4)
+    assert told == []
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_waiting_is_told_once_it_is_known_to_be_waiting(writer: Writer, waits: bool) -> None:
+    """When closed ends, the second worker has left it long ago: for open, or for nothing."""
+    items = writer.add_suite("s", [DatasetRow("d", "anls", 1)], [])
+    assert not items
+    run = writer.open_run(
+        name="r", checkpoint_dir="/r", suite_digest="s", gold_digest=None, config_json="{}",
+        versions_json="{}", host="h",
+    )  # fmt: skip
+    workers = [writer.add_worker(run, "h", f"cpu:{n}") for n in (0, 1)]
+    for worker in workers:
+        writer.set_worker(worker, "ready")
+    begin = time.time() + 1
+    told: list[str] = []
+    alerting = Alerting(writer, run, lambda *event: told.append(event[2]), Notifier("r", None, 0))
+    numbers = {}
+    for step in (100, 200):
+        checkpoint = writer.add_checkpoint(run, step, f"/r/{step}", step)
+        for mode in ("closed", "open"):
+            numbers[step, mode] = writer.add_evaluation(checkpoint, mode, "queue", 0)  # type: ignore[arg-type]
+        closed, opened = numbers[step, "closed"], numbers[step, "open"]
+        spans = [(workers[0], closed, 0.0, 10.0), (workers[1], closed, 0.0, 2.0)]
+        writer.add_results([], [SpanRow(w, e, None, "prefill", begin + a, begin + b)
+                                for w, e, a, b in spans])  # fmt: skip
+        writer.finish_evaluation(closed, "done")
+        ((at_the_end,),) = writer.query(
+            "SELECT idle_fraction FROM evaluations WHERE id = ?", closed
+        )
+        assert at_the_end == pytest.approx(8 / 20)
+        alerting.look(step, "closed", checkpoint)
+        if not waits:
+            later = SpanRow(workers[1], opened, None, "decode", begin + 2, begin + 11)
+            writer.add_results([], [later])
+            writer.finish_evaluation(opened, "done")
+        begin += 20
+    alerting.close()
+    waiting = "step 100: closed: 40% of 2 workers' time was spent waiting for others"
+    assert [text for text in told if "waiting" in text] == ([waiting] if waits else [])
 
 
 def test_a_command_gets_words_and_json(tmp_path: Path) -> None:

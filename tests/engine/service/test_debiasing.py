@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,10 +40,11 @@ class Asked:
     gold: int
     thinks: list[float]
     item_id: int = 0
+    prefers: tuple[float, ...] = BIAS
 
     def logprobs(self, permutation: int) -> list[float]:
         n = len(self.thinks)
-        raw = [self.thinks[(i + permutation) % n] + BIAS[i] for i in range(n)]
+        raw = [self.thinks[(i + permutation) % n] + self.prefers[i] for i in range(n)]
         total = math.log(sum(map(math.exp, raw))) + 0.3  # some mass is on no letter
         return [value - total for value in raw]
 
@@ -210,6 +212,57 @@ def test_scores_follow_the_formula_and_take_the_bias_out(run: Run, method: Debia
     before = run.writer.query("SELECT * FROM scores ORDER BY id")
     debiasing.refresh(run.evaluation)
     assert run.writer.query("SELECT * FROM scores ORDER BY id") == before, "nothing is new"
+
+
+def unsure(run: Run) -> list[Asked]:
+    """Let the preference for letters differ from item to item."""
+    rng = random.Random(3)
+    for one in run.asked:
+        one.prefers = tuple(value + rng.gauss(0, 1.5) for value in BIAS)
+    return run.asked
+
+
+def test_what_few_items_leave_open_of_the_prior_is_in_the_error(run: Run) -> None:
+    asked, rotated = unsure(run), ROTATED["pride"]
+    run.answer(slice(None), rotated=rotated)
+    Debiasing(run.writer, "pride").refresh(run.evaluation)
+    found = run.scores()
+    right: dict[str, list[list[bool]]] = {name: [] for name in SIZES}
+    answers = {n: averaged(one) for n, one in enumerate(asked) if n < rotated}
+    for n, one in enumerate(asked[rotated:], start=rotated):
+        if (answer := divided(one, asked[:rotated])) is not None:
+            answers[n] = answer
+    rng = random.Random(5)
+    pictures = sorted({one.image for one in asked[:rotated]})
+    for _ in range(400):
+        drawn = [
+            one
+            for picture in rng.choices(pictures, k=len(pictures))
+            for one in asked[:rotated]
+            if one.image == picture
+        ]
+        again: dict[str, list[bool]] = {name: [] for name in SIZES}
+        for n, one in enumerate(asked):
+            if n in answers:
+                answer = answers[n] if n < rotated else divided(one, drawn)
+                again[one.dataset].append((answers[n] if answer is None else answer) == one.gold)
+        for name, values in again.items():
+            right[name].append(values)
+    plain = run.expected(answers)
+    means = {name: [sum(r) / len(r) for r in rows] for name, rows in right.items()}
+    means["macro"] = [sum(pair) / 2 for pair in zip(means["chart"], means["info"], strict=True)]
+    for name, (value, error, n) in plain.items():
+        widened = math.hypot(error, statistics.stdev(means[name]))
+        assert found[name][0] == pytest.approx(value) and found[name][2] == n
+        assert found[name][1] == pytest.approx(widened, rel=0.08), name
+    assert found["chart"][1] > 1.15 * plain["chart"][1], "here the prior is worth looking at"
+
+
+def test_a_prior_of_one_picture_has_no_error_to_give(run: Run) -> None:
+    unsure(run)
+    run.answer(slice(None), rotated=6)  # six items about the first picture
+    Debiasing(run.writer, "pride").refresh(run.evaluation)
+    assert {error for _, error, _ in run.scores().values()} == {None}
 
 
 def test_the_plain_rows_are_those_of_a_run_without_debiasing(run: Run) -> None:

@@ -37,7 +37,7 @@ def test_a_running_engine_takes_it(tmp_path: Path, suite: Suite) -> None:
             [*command, "--db", str(engine.db)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        engine.wait("SELECT 1 FROM events WHERE kind = 'gold' AND message LIKE '%1 steps%'")
+        engine.wait("SELECT 1 FROM events WHERE kind = 'gold' AND message LIKE '%1 step imported%'")
         gold = "SELECT metric, value FROM trajectory WHERE mode = 'gold' ORDER BY 1"
         assert engine.query(gold) == [("imported:team", 0.5), ("score", 0.5)]
         assert not list((tmp_path / "run.db.gold").iterdir())

@@ -101,6 +101,27 @@ def test_rows_are_those_that_the_loop_itself_would_have_written(book: Book, tmp_
     other.writer.close()
 
 
+def test_what_rests_on_removed_scores_goes_and_the_rest_is_as_if_they_never_were(
+    book: Book, tmp_path: Path
+) -> None:
+    other = Book(tmp_path / "other.db")
+    thread = book.thread()
+    book.score(*STEPS)
+    thread.ask()
+    finish(thread)
+    with book.writer.transaction() as connection:
+        connection.execute(
+            "DELETE FROM scores WHERE evaluation_id IN (SELECT e.id FROM evaluations e"
+            " JOIN checkpoints c ON c.id = e.checkpoint_id WHERE c.step > 300)"
+        )
+    thread.ask(anew=True)
+    thread.close()
+    other.score(*STEPS[:3])
+    track(other.writer, other.run_id, 4)
+    assert book.rows() == other.rows() and all(book.rows().values())
+    other.writer.close()
+
+
 def test_closing_waits_for_what_was_asked_last(book: Book) -> None:
     thread, after = book.thread(), list[int]()
     for step in STEPS:

@@ -16,6 +16,13 @@ import numpy as np
 from ctv_engine.stats.choice import rank_checkpoints
 from ctv_engine.stats.comparison import paired_bootstrap
 from ctv_engine.stats.correlation import Correlation
+from ctv_engine.stats.debias import (
+    cyclic,
+    gained_by_priors,
+    letter_prior,
+    normalised,
+    resampled_priors,
+)
 from ctv_engine.stats.interval import Coefficient, Points, with_interval
 from ctv_engine.stats.sampling import standard_error
 
@@ -87,6 +94,38 @@ def best() -> Holds:
         yield next(one.may_be_best for one in found if one.step == 5)
 
 
+def debiased(items: int, rotated: int, *, with_prior: bool = True) -> Holds:
+    """PriDe's accuracy as value ± 1.96 standard errors, with the prior of few items or without.
+
+    The letters' preference differs from item to item, so that a prior of few items is not sure.
+    What is to be held is the mean of the accuracy over all draws.
+    """
+    rng = np.random.default_rng(5)
+    bias, places = np.log([0.5, 0.3, 0.15, 0.05]), np.arange(4)
+    turns = (places[:, np.newaxis] + places) % 4
+    found = []
+    for seed in range(DRAWS):
+        thinks = rng.normal(0, 0.4, (items, 4))
+        prefers = bias + rng.normal(0, 1.0, (items, 4))
+        noisy = thinks + rng.normal(0, 0.5, (items, 4))
+        keys = noisy.argmax(axis=1)
+        known = [normalised(thinks[k][turns] + prefers[k]).tolist() for k in range(rotated)]
+        prior, priors = letter_prior(known), resampled_priors(known, seed=seed)
+        rest = normalised(thinks[rotated:] + prefers[rotated:])
+        right = [
+            *(int(cyclic(one).argmax() == key) for one, key in zip(known, keys, strict=False)),
+            *((rest - prior).argmax(axis=1) == keys[rotated:]).tolist(),
+        ]
+        error = standard_error([float(one) for one in right])
+        one_group = np.zeros(len(rest), dtype=np.intp)
+        moved = gained_by_priors(rest, keys[rotated:], one_group, prior, priors)[:, 0] / items
+        assert error is not None
+        found.append((np.mean(right), math.hypot(error, moved.std(ddof=1) * with_prior)))
+    truth = np.mean([value for value, _ in found])
+    for value, error in found:
+        yield abs(value - truth) <= 1.96 * error
+
+
 CASES: dict[str, Callable[[], Holds]] = {
     "paired bootstrap, 200 items": lambda: paired(200, 1),
     "paired bootstrap, 600 items, 3 an image": lambda: paired(600, 3),
@@ -111,6 +150,8 @@ CASES: dict[str, Callable[[], Holds]] = {
     ),
     "partial, 31 independent points": lambda: coefficient("partial", RHO, 31, 0.0),
     "partial, 31 points, memory 0.7": lambda: coefficient("partial", RHO, 31, 0.7),
+    "pride, 2000 items, prior of 10": lambda: debiased(2000, 10),
+    "pride, 300 items, prior of 15": lambda: debiased(300, 15),
     "set that may be best": best,
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ctv_engine.stats.alerts import Facts, alerts
+from ctv_engine.stats.alerts import Facts, alerts, straggler_alert
 
 
 def facts(step: int, **more: Any) -> Facts:
@@ -19,22 +19,25 @@ def kinds(*history: Facts) -> list[str]:
     return [alert.kind for alert in alerts(now, before)]
 
 
-def scores(*values: tuple[float | None, float | None]) -> Sequence[Facts]:
-    return [facts(n, score=value, stderr=error) for n, (value, error) in enumerate(values)]
+def changed(step: int, score: float | None, *change: float | None) -> Facts:
+    """A checkpoint's score and its change since the one before, with the interval's ends."""
+    value, low, high = change or (None, None, None)
+    return facts(
+        step, score=score, change=value, change_low=low, change_high=high, since=0, items=1200
+    )
 
 
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
-        # 1.96 · hypot(0.01, 0.01) = 0.0277
-        (scores((0.60, 0.01), (0.57, 0.01)), ["drop"]),
-        (scores((0.60, 0.01), (0.5724, 0.01)), []),
-        (scores((0.60, 0.01), (0.70, 0.01)), []),
-        (scores((0.60, 0.01)), []),
-        (scores((0.60, None), (0.10, 0.01)), []),
-        (scores((0.60, 0.01), (None, None)), []),
-        (scores((0.60, 0.01), (None, None), (0.50, 0.01)), ["drop"]),
-        (scores((0.70, 0.01), (0.60, 0.01), (0.50, 0.01)), ["drop"]),
+        ([changed(1, 0.57, -0.03, -0.058, -0.002)], ["drop"]),
+        ([changed(1, 0.57, -0.03, -0.062, 0.002)], []),
+        ([changed(1, 0.57, -0.03, -0.06, 0.0)], []),
+        ([changed(1, 0.70, 0.10, 0.08, 0.12)], []),
+        ([changed(1, 0.60)], []),  # the first, or without items to compare on
+        ([changed(1, 0.60, -0.30, None, None)], []),
+        ([changed(1, None)], []),
+        ([changed(1, 0.6, -0.1, -0.2, -0.05), changed(2, 0.5, -0.1, -0.2, -0.05)], ["drop"]),
     ],
 )
 def test_a_drop_is_more_than_sampling_explains(
@@ -74,18 +77,20 @@ def test_answers_that_hit_their_limit(capped: list[int], expected: list[str]) ->
 def test_stragglers_and_falling_behind_are_told_when_they_begin() -> None:
     fine = facts(1, idle=0.05, workers=4, spent_s=20.0, interval_s=60.0)
     bad = facts(2, idle=0.35, workers=4, spent_s=90.0, interval_s=60.0)
-    assert kinds(fine, bad) == ["straggler", "behind"]
+    assert kinds(fine, bad) == ["behind"]
     assert kinds(fine, bad, bad) == []
-    assert kinds(bad) == ["straggler", "behind"]
-    assert kinds(facts(1, idle=0.9, workers=1, spent_s=5.0)) == []
+    assert kinds(bad) == ["behind"]
+    told = straggler_alert(bad, fine)
+    assert told is not None and told.kind == "straggler"
+    assert told.message == "closed: 35% of 4 workers' time was spent waiting for others"
+    assert straggler_alert(bad, bad) is None
+    assert straggler_alert(bad, None) == told
+    assert straggler_alert(facts(1, idle=0.9, workers=1, spent_s=5.0), None) is None
 
 
 def test_messages_name_numbers_and_consequence() -> None:
-    (drop,) = alerts(*_split(scores((0.60, 0.01), (0.50, 0.01))))
+    (drop,) = alerts(changed(300, 0.50, -0.10, -0.128, -0.072), [])
     assert drop.message == (
-        "closed fell from 0.600 (step 0) to 0.500: more than the ±0.028 that sampling explains"
+        "closed fell from 0.600 (step 0) to 0.500: by 0.072 to 0.128 with 95 % confidence, on the"
+        " same 1,200 items"
     )
-
-
-def _split(history: Sequence[Facts]) -> tuple[Facts, Sequence[Facts]]:
-    return history[-1], history[:-1]

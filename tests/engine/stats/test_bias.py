@@ -12,8 +12,10 @@ from ctv_engine.stats.bias import letter_bias
 from ctv_engine.stats.debias import (
     batch_calibrated,
     cyclic,
+    gained_by_priors,
     letter_prior,
     normalised,
+    resampled_priors,
     without_prior,
 )
 from ctv_engine.suite.items import Item
@@ -125,6 +127,40 @@ def test_batch_calibration_by_hand_and_per_number_of_options() -> None:
     assert np.exp(first) == pytest.approx([1.125 / 1.625, 0.5 / 1.625])
     assert np.exp(second) == pytest.approx([0.875 / 2.375, 1.5 / 2.375])
     assert np.exp(third) == pytest.approx(three)
+
+
+def test_a_prior_drawn_anew_is_as_unsure_as_its_mean() -> None:
+    rng = np.random.default_rng(6)
+    known = [rotations_of(options, BIAS + rng.normal(0, 0.7, 4)) for options in content(30, 5)]
+    own = np.array([np.exp(letter_prior([rotations])) for rotations in known])
+    drawn = np.exp(resampled_priors(known, resamples=20_000))
+    assert drawn.mean(axis=0) == pytest.approx(own.mean(axis=0), rel=0.01)
+    assert drawn.std(axis=0) == pytest.approx(own.std(axis=0) / math.sqrt(30), rel=0.03)
+    pairs = [k // 2 for k in range(30)]
+    by_pair = own.reshape(15, 2, 4).mean(axis=1)
+    drawn = np.exp(resampled_priors(known, pairs, resamples=20_000))
+    assert drawn.std(axis=0) == pytest.approx(by_pair.std(axis=0) / math.sqrt(15), rel=0.03)
+    sure = [rotations_of(options, BIAS) for options in content(30, 5)]
+    assert np.ptp(resampled_priors(sure), axis=0) == pytest.approx([0.0] * 4, abs=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 3.0])
+def test_answers_under_other_priors_are_counted_one_by_one(spread: float) -> None:
+    rng = np.random.default_rng(7)
+    items, keys, groups = content(120, 8), rng.integers(0, 4, 120), np.arange(120) % 3
+    prior = normalised(BIAS)
+    priors = normalised(prior + rng.normal(0, spread, (15, 4)))
+    found = gained_by_priors(items, keys, groups, prior, priors)
+
+    def right(item: int, one: np.ndarray) -> bool:
+        return bool(without_prior(items[item].tolist(), one).argmax() == keys[item])
+
+    wanted = [
+        [sum(right(n, one) - right(n, prior) for n in range(group, 120, 3)) for group in range(3)]
+        for one in priors
+    ]
+    assert found.tolist() == wanted
+    assert (spread > 0) == bool(found.any())
 
 
 def test_stored_log_probabilities_of_a_full_vocabulary_are_normalised_first() -> None:

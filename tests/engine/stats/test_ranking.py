@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ctv_engine.stats.bootstrap import SINGLE_IMAGE
 from ctv_engine.stats.choice import rank_checkpoints
 from ctv_engine.stats.comparison import paired_bootstrap
 from ctv_engine.stats.ranking import NO_ITEMS, RAW, SMOOTH, Ranking, ranking
@@ -25,12 +26,15 @@ SKILLS = {100: 0.2, 200: 0.5, 300: 0.6, 400: 0.55}
 class Book:
     """A run over two datasets with shared pictures; answers follow a seed."""
 
-    def __init__(self, path: Path, gold_digest: str | None = None) -> None:
+    def __init__(
+        self, path: Path, gold_digest: str | None = None, pictures: dict[str, int] | None = None
+    ) -> None:
+        of = pictures or {"a": PICTURES, "b": PICTURES}
         self.writer = Writer(path)
         rows = [DatasetRow("a", "anls", ITEMS // 2), DatasetRow("b", "anls", ITEMS // 2)]
         items = [
-            ItemRow("ab"[n % 2], str(n), "?", "[]", 0, "[]", "i", f"p{n % PICTURES}")
-            for n in range(ITEMS)
+            ItemRow(name, str(n), "?", "[]", 0, "[]", "i", f"p{n % of[name]}")
+            for n, name in zip(range(ITEMS), "ab" * ITEMS, strict=False)
         ]
         self.items = list(self.writer.add_suite("s", rows, items).items())
         self.run_id = self.writer.open_run(
@@ -177,3 +181,15 @@ def test_a_file_of_an_older_version_is_ranked_from_its_answers(book: Book) -> No
     with pytest.raises(sqlite3.OperationalError):
         book.writer.query("SELECT * FROM ranking")
     assert [row.step for row in book.ranked()] == [100]
+
+
+def test_a_dataset_about_one_image_has_no_interval_and_no_verdict(tmp_path: Path) -> None:
+    book = Book(tmp_path / "run.db", pictures={"a": 1, "b": PICTURES})
+    for step in (100, 200):
+        book.answer(step)
+    rows = book.ranked()
+    assert {(row.low, row.high, row.may_be_best, row.change_low) for row in rows} == {(None,) * 4}
+    assert {row.reason for row in rows} == {f"{SINGLE_IMAGE}: a"}
+    assert {row.n for row in rows} == {ITEMS} and rows[0].value > rows[1].value
+    assert next(row for row in rows if row.step == 200).change is not None
+    book.writer.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ctv_engine.report.comparison.sides import Side, same_suite
 from ctv_engine.report.snapshot import Asked
 from ctv_engine.report.wording import visible
+from ctv_engine.stats.bootstrap import SINGLE_IMAGE, of_single_image
 from ctv_engine.stats.comparison import Difference, McNemar, mcnemar, paired_bootstrap
 from ctv_engine.store.rows import MODES, Mode
 
@@ -85,9 +86,11 @@ def _compared(first: Side, other: Side, mode: Mode, which: str, answers: Answers
     if not both:
         return none("no item that both answered")
     xs, ys = [before[key][3] for key in both], [after[key][3] for key in both]
-    found = paired_bootstrap(
-        xs, ys, clusters=[before[key][2] for key in both], datasets=[key[0] for key in both]
-    )
+    images, datasets = [before[key][2] or key for key in both], [key[0] for key in both]
+    single = of_single_image(images, datasets)
+    if single is not None:
+        return none(f"{SINGLE_IMAGE}: {visible(str(single))}")
+    found = paired_bootstrap(xs, ys, clusters=images, datasets=datasets)
     told = mcnemar(xs, ys) if mode == "closed" else None
     return Paired(first.label, other.label, mode, which, steps, found, told, None, asked)
 

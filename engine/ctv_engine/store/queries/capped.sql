@@ -2,11 +2,12 @@
 --
 -- :mode  open or gold; open if not given
 -- :last  of the last so many checkpoints; 10 if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH chosen AS (
     SELECT e.id, c.step FROM checkpoints c
     JOIN evaluations e ON e.checkpoint_id = c.id AND e.mode = coalesce(:mode, 'open')
-    WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND e.state = 'done'
+    WHERE c.run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
+      AND e.state = 'done'
     ORDER BY c.step DESC, c.id DESC LIMIT coalesce(:last, 10)
 )
 SELECT ch.step, i.dataset, count(*) AS answers, sum(p.finish_reason = 'length') AS capped,

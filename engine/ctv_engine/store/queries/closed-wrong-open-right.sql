@@ -2,13 +2,14 @@
 --
 -- :rows  how many items; 20 if not given
 -- :step  step of the checkpoint; the last that has both if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH both AS (
     SELECT cl.id AS closed_id, op.id AS open_id
     FROM checkpoints c
     JOIN evaluations cl ON cl.checkpoint_id = c.id AND cl.mode = 'closed' AND cl.state = 'done'
     JOIN evaluations op ON op.checkpoint_id = c.id AND op.mode = 'open' AND op.state = 'done'
-    WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND c.step = coalesce(:step, c.step)
+    WHERE c.run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
+      AND c.step = coalesce(:step, c.step)
     ORDER BY c.step DESC, c.id DESC LIMIT 1
 )
 SELECT i.dataset, i.key, i.question, p.answer AS letter,

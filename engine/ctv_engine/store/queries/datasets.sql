@@ -1,10 +1,10 @@
 -- How do closed and open compare with gold, dataset by dataset?
 --
 -- :step  step of the checkpoint; the last with a closed score if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH chosen AS (
     SELECT * FROM trajectory
-    WHERE run_id = coalesce(:run, (SELECT max(id) FROM runs))
+    WHERE run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
       AND metric = CASE mode WHEN 'closed' THEN 'accuracy' ELSE 'score' END
 )
 SELECT dataset,

@@ -1,7 +1,7 @@
 -- What could not be scored, and why: checkpoints, evaluations, items?
 --
--- :run  number of the run (runs.id); the newest if not given
-WITH run AS (SELECT coalesce(:run, (SELECT max(id) FROM runs)) AS id)
+-- :run  number of the run (runs.id); that of the engine, else the newest, if not given
+WITH run AS (SELECT coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs)) AS id)
 SELECT 'checkpoint' AS what, c.state, NULL AS mode, NULL AS dataset, count(*) AS n,
        min(c.step) AS first_step, max(c.step) AS last_step, c.reason
 FROM run JOIN checkpoints c ON c.run_id = run.id

@@ -2,11 +2,12 @@
 --
 -- :mode  closed, open or gold; closed if not given
 -- :last  the last so many changes; 10 if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH chosen AS (
     SELECT e.id, c.step, c.id AS checkpoint_id FROM checkpoints c
     JOIN evaluations e ON e.checkpoint_id = c.id AND e.mode = coalesce(:mode, 'closed')
-    WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND e.state = 'done'
+    WHERE c.run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
+      AND e.state = 'done'
     ORDER BY c.step DESC, c.id DESC LIMIT coalesce(:last, 10) + 1
 ), pairs AS (
     SELECT id, step, lag(id) OVER w AS before_id, lag(step) OVER w AS before_step

@@ -3,11 +3,12 @@
 -- :mode  closed, open or gold; closed if not given
 -- :last  over the last so many checkpoints; 10 if not given
 -- :rows  how many items; 20 if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH chosen AS (
     SELECT e.id FROM checkpoints c
     JOIN evaluations e ON e.checkpoint_id = c.id AND e.mode = coalesce(:mode, 'closed')
-    WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND e.state = 'done'
+    WHERE c.run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
+      AND e.state = 'done'
     ORDER BY c.step DESC, c.id DESC LIMIT coalesce(:last, 10)
 ), means AS (
     SELECT p.item_id, count(*) AS asked, avg(coalesce(p.score, p.correct)) AS score,

@@ -1,12 +1,13 @@
 -- What does an item cost, by dataset and mode: prefill, decoding, median and 95th percentile?
 --
 -- :step  step of the checkpoint; for each mode the last one that is done if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH done AS (
     SELECT e.id, e.mode, c.step,
            row_number() OVER (PARTITION BY e.mode ORDER BY c.step DESC, c.id DESC) AS place
     FROM checkpoints c JOIN evaluations e ON e.checkpoint_id = c.id AND e.state = 'done'
-    WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND c.step = coalesce(:step, c.step)
+    WHERE c.run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
+      AND c.step = coalesce(:step, c.step)
 ), costs AS (
     SELECT d.step, d.mode, i.dataset, p.prefill_s, p.decode_s, p.output_tokens,
            p.prefill_s + coalesce(p.decode_s, 0.0) AS total_s

@@ -5,11 +5,12 @@
 -- :mode  closed, open or gold; closed if not given
 -- :last  none of the last so many checkpoints; 50 if not given
 -- :rows  how many items; 50 if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH chosen AS (
     SELECT e.id, row_number() OVER (ORDER BY c.step DESC, c.id DESC) AS place FROM checkpoints c
     JOIN evaluations e ON e.checkpoint_id = c.id AND e.mode = coalesce(:mode, 'closed')
-    WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND e.state = 'done'
+    WHERE c.run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
+      AND e.state = 'done'
     ORDER BY c.step DESC, c.id DESC LIMIT coalesce(:last, 50)
 ), wrong AS (
     SELECT p.item_id, count(*) AS asked, max(p.answer) FILTER (WHERE ch.place = 1) AS last_answer

@@ -3,11 +3,12 @@
 -- :mode   open or gold; open if not given
 -- :width  tokens in a bar; 4 if not given
 -- :step   step of the checkpoint; the last that is done if not given
--- :run    number of the run (runs.id); the newest if not given
+-- :run    number of the run (runs.id); that of the engine, else the newest, if not given
 WITH chosen AS (
     SELECT e.id FROM checkpoints c
     JOIN evaluations e ON e.checkpoint_id = c.id AND e.mode = coalesce(:mode, 'open')
-    WHERE c.run_id = coalesce(:run, (SELECT max(id) FROM runs)) AND c.step = coalesce(:step, c.step)
+    WHERE c.run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
+      AND c.step = coalesce(:step, c.step)
       AND e.state = 'done'
     ORDER BY c.step DESC, c.id DESC LIMIT 1
 ), bars AS (

@@ -4,10 +4,10 @@
 -- something else to do.
 --
 -- :last  of the last so many checkpoints; 5 if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH newest AS (
     SELECT id, step FROM checkpoints c
-    WHERE run_id = coalesce(:run, (SELECT max(id) FROM runs))
+    WHERE run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
       AND EXISTS (SELECT 1 FROM evaluations e WHERE e.checkpoint_id = c.id AND e.state = 'done')
     ORDER BY step DESC, id DESC LIMIT coalesce(:last, 5)
 ), batches AS (

@@ -3,10 +3,10 @@
 -- Of closed and open forms that were answered together, the prefill is counted with closed.
 --
 -- :last  of the last so many checkpoints; 10 if not given
--- :run   number of the run (runs.id); the newest if not given
+-- :run   number of the run (runs.id); that of the engine, else the newest, if not given
 WITH newest AS (
     SELECT id, step FROM checkpoints c
-    WHERE run_id = coalesce(:run, (SELECT max(id) FROM runs))
+    WHERE run_id = coalesce(:run, (SELECT run_id FROM engine), (SELECT max(id) FROM runs))
       AND EXISTS (SELECT 1 FROM evaluations e WHERE e.checkpoint_id = c.id AND e.state = 'done')
     ORDER BY step DESC, id DESC LIMIT coalesce(:last, 10)
 )
