@@ -12,12 +12,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
+from ctv_engine.service.events import Tell
 from ctv_engine.stats.alerts import Alert, Facts, alerts, straggler_alert
-from ctv_engine.store.rows import EventLevel, Mode
+from ctv_engine.store.rows import Mode
 from ctv_engine.store.writer import Writer
 
 WEBHOOK_ENV = "CTV_TUI_ALERT_WEBHOOK"
@@ -25,7 +26,6 @@ WEBHOOK_ENV = "CTV_TUI_ALERT_WEBHOOK"
 TIMEOUT_S = 30.0
 HISTORY = 6
 
-Tell = Callable[[EventLevel, str, str, int | None], None]
 
 _FACTS = """
 SELECT c.step, e.mode, r.value, r.change, r.change_low, r.change_high,

@@ -186,7 +186,7 @@ class Engine:
                 self._crew.replenish()
                 self._crew.feed()
         self._outbox.flush()
-        self._ledger.tracking.step()
+        self._ledger.follow_up.write()
         self._tick()
 
     def _blocked(self, error: sqlite3.OperationalError) -> None:
@@ -237,9 +237,8 @@ class Engine:
         if not looked or waiting or not self._scheduler.idle:
             return False
         self._ledger.finalise()
-        self._ledger.judging.step()
-        busy = self._ledger.judging.busy or self._ledger.tracking.busy
-        return self._scheduler.idle and not busy
+        self._ledger.follow_up.judge()
+        return self._scheduler.idle and not self._ledger.follow_up.busy
 
     def _stopped(self) -> bool:
         if not self._stopping_since:
@@ -257,9 +256,7 @@ class Engine:
         self._take_readings()
         self._ledger.evaluations.sweep()
         self._ledger.evaluations.refresh_scores()
-        self._ledger.judging.step()
-        self._ledger.tell_troubles()
-        self._ledger.take_imports()
+        self._ledger.follow_up.look_round()
         self._beat()
         if now - self._folded_at >= FOLD_S:
             self._folded_at = now

@@ -24,6 +24,7 @@ from ctv_engine.runtime.messages import (
 )
 from ctv_engine.runtime.schedule import GivenUp, Scheduler
 from ctv_engine.service.debiasing import Debiasing
+from ctv_engine.service.events import Tell
 from ctv_engine.service.plans import Plans
 from ctv_engine.service.translate import (
     prediction_rows,
@@ -35,11 +36,9 @@ from ctv_engine.service.translate import (
     work_rows,
 )
 from ctv_engine.settings import Settings
-from ctv_engine.store.rows import EvaluationState, EventLevel, Mode
+from ctv_engine.store.rows import EvaluationState, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
-
-Tell = Callable[[EventLevel, str, str, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)

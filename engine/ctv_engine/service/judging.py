@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ctv_engine.service.events import Tell
 from ctv_engine.service.judge import Judge, capabilities_of
 from ctv_engine.store.judged import (
     Judged,
@@ -12,14 +13,11 @@ from ctv_engine.store.judged import (
     score_capabilities,
     unscored,
 )
-from ctv_engine.store.rows import EventLevel
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
 
 MOST_REASONS = 8
 """So many different ones are told of; some providers name every request in theirs."""
-
-Tell = Callable[[EventLevel, str, str], None]
 
 
 class Judging:

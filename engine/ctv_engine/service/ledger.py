@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,18 +11,13 @@ from ctv_engine.checkpoints.pin import read_ahead, still_holds, unpin
 from ctv_engine.checkpoints.watch import Sighting
 from ctv_engine.models.processor_files import processor_digest, processor_source
 from ctv_engine.runtime.messages import Checkpoint
-from ctv_engine.service.alerting import Alerting, Notifier
 from ctv_engine.service.debiasing import other_method_before
 from ctv_engine.service.evaluations import Evaluations
+from ctv_engine.service.follow_up import FollowUp
 from ctv_engine.service.judge import Judge, judged_by, mixed
-from ctv_engine.service.judging import Judging
 from ctv_engine.service.plans import Plans
-from ctv_engine.service.sinks import Sinks, logged_of, open_sink
-from ctv_engine.service.tracking import words_of
-from ctv_engine.service.tracking_thread import TrackingThread
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
-from ctv_engine.store.imported import handed_over, write_series
 from ctv_engine.store.judged import versions_when_judged
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
@@ -67,7 +61,7 @@ class Ledger:
             self._checkpoint_done,
         )
         watched = settings.watched
-        self._name = settings.name or watched.name or str(watched)
+        name = settings.name or watched.name or str(watched)
         judges = judged_by(
             judge.model if judge else None,
             versions_when_judged(writer, str(watched), suite.digest, gold.digest if gold else None),
@@ -77,7 +71,7 @@ class Ledger:
             writer, settings.debias, str(watched), suite.digest, gold_digest
         )
         self.run_id = writer.open_run(
-            name=self._name,
+            name=name,
             checkpoint_dir=str(watched),
             suite_digest=suite.digest,
             gold_digest=gold_digest,
@@ -85,24 +79,15 @@ class Ledger:
             versions_json=versions_json(judges),
             host=host,
         )
-        self.tracking = TrackingThread(writer, self.run_id, settings.window, self.event)
-        self.judging = Judging(
+        self.follow_up = FollowUp(
             writer,
             self.run_id,
+            name,
+            settings,
             [suite, gold] if gold is not None else [suite],
             judge,
-            self.event,
-            self.tracking.ask,
             mixed(judges) if judge else None,
-        )
-        self.alerting = Alerting(
-            writer,
-            self.run_id,
             self.event,
-            Notifier(self._name, settings.alert_command, settings.alert_every_s),
-        )
-        self.sinks = Sinks(
-            {target: open_sink(target, self._name, settings.db) for target in settings.log_to}
         )
         self._rows: dict[Path, int] = {}
         self._newest: Checkpoint | None = None
@@ -148,7 +133,7 @@ class Ledger:
         for leftover in self._settings.pins.glob("*"):
             if str(leftover) not in pinned:
                 unpin(leftover)
-        self.tracking.ask()  # what the earlier engine may have had no time for
+        self.follow_up.catch_up()
         return settled, steps
 
     def _base_of(self, pinned: Path) -> Path | None:
@@ -294,28 +279,7 @@ class Ledger:
             text += f"; {reason}"
         level: EventLevel = "warning" if reason else "info"
         self.event(level, "evaluation", text, checkpoint.checkpoint_id)
-
-        def tell() -> None:
-            self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
-            self.sinks.log(lambda: logged_of(self.writer, evaluation_id))
-
-        self.tracking.ask(tell)
-
-    def tell_troubles(self) -> None:
-        """Say what went wrong with what runs beside: alerts, trackers."""
-        self.alerting.step()
-        for problem in self.sinks.problems():
-            self.event("warning", "log", problem)
-
-    def take_imports(self) -> None:
-        """Write the gold series that were handed over, and say so."""
-        for path, series in handed_over(Path(self._settings.db)):
-            done = write_series(self.writer, self.run_id, series)
-            path.unlink(missing_ok=True)
-            level: EventLevel = "info" if done.known else "warning"
-            # Whoever follows the database reads all of it again on this event.
-            tell = partial(self.event, level, "gold", words_of(series, done))
-            self.tracking.ask(tell, anew=bool(done.known))
+        self.follow_up.ended(evaluation_id, checkpoint.step, mode, checkpoint.checkpoint_id)
 
     def _still_holds(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a checkpoint is what it was when it was pinned; else it has failed."""
@@ -340,12 +304,8 @@ class Ledger:
         print(f"{level}: {message}", flush=True)
 
     def close(self) -> None:
-        """End what runs beside, and let go of the pin that was kept for the newest checkpoint."""
-        self.judging.close()
-        self.tracking.close()
-        self.alerting.close()
-        self.sinks.close()
-        self.tell_troubles()
+        """End what follows evaluations; let go of the pin that the newest checkpoint kept."""
+        self.follow_up.close()
         if self._newest is not None:
             state = self.writer.query(
                 "SELECT state FROM checkpoints WHERE id = ?", self._newest.checkpoint_id

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ctv_engine.runtime.devices import DeviceError
 from ctv_engine.service.crew import Crew
+from ctv_engine.service.events import Tell
 from ctv_engine.service.placement import PATIENCE_S
 from ctv_engine.store.control import is_pause_asked
-from ctv_engine.store.rows import EventLevel
 from ctv_engine.telemetry.poller import News
 
 LINGERS_S = 1.0
@@ -19,7 +19,6 @@ LINGERS_S = 1.0
 
 Settle = Callable[[float, bool], Sequence[News] | None]
 """Choose devices by readings from a time on, in a hurry or not; None: too early to say."""
-Tell = Callable[[EventLevel, str, str], None]
 
 
 class Stage(Enum):

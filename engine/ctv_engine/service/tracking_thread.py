@@ -11,12 +11,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from ctv_engine.service.events import Tell
 from ctv_engine.service.tracking import Found, Tracking
 from ctv_engine.store.reader import open_read_only
-from ctv_engine.store.rows import EventLevel
 from ctv_engine.store.writer import BUSY_TIMEOUT_S, Writer
-
-Tell = Callable[[EventLevel, str, str], None]
 
 
 class TrackingThread:
