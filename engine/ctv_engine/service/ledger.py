@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Set
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from ctv_engine.service.tracking_thread import TrackingThread
 from ctv_engine.service.translate import versions_json
 from ctv_engine.settings import Settings
 from ctv_engine.store.imported import handed_over, write_series
-from ctv_engine.store.judged import versions_when_judged
+from ctv_engine.store.judged import still_waits, versions_when_judged
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
@@ -92,7 +93,7 @@ class Ledger:
             [suite, gold] if gold is not None else [suite],
             judge,
             self.event,
-            self.tracking.ask,
+            self._judged,
             mixed(judges) if judge else None,
         )
         self.alerting = Alerting(
@@ -297,9 +298,28 @@ class Ledger:
 
         def tell() -> None:
             self.alerting.look(checkpoint.step, mode, checkpoint.checkpoint_id)
-            self.sinks.log(lambda: logged_of(self.writer, evaluation_id))
+            self._scored(evaluation_id)
 
         self.tracking.ask(tell)
+
+    def _judged(self, evaluations: Set[int]) -> None:
+        def tell() -> None:
+            for number in evaluations:
+                self._scored(number)
+
+        self.tracking.ask(tell)
+
+    def _scored(self, evaluation_id: int) -> None:
+        """Pass on the scores of an evaluation that has ended; a judge may bring more of them."""
+        step, mode, checkpoint_id, state = self.writer.query(
+            "SELECT c.step, e.mode, c.id, e.state FROM evaluations e"
+            " JOIN checkpoints c ON c.id = e.checkpoint_id WHERE e.id = ?",
+            evaluation_id,
+        )[0]
+        if state == "done":
+            if not still_waits(self.writer, evaluation_id):
+                self.alerting.look_at_score(step, mode, checkpoint_id)
+            self.sinks.log(lambda: logged_of(self.writer, evaluation_id))
 
     def tell_troubles(self) -> None:
         """Say what went wrong with what runs beside: alerts, trackers."""
