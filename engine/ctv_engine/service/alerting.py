@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from ctv_engine.service.events import Tell
-from ctv_engine.stats.alerts import Alert, Facts, alerts, straggler_alert
+from ctv_engine.stats.alerts import Alert, Facts, alerts, drop_alert, straggler_alert
 from ctv_engine.store.rows import Mode
 from ctv_engine.store.writer import Writer
 
@@ -63,8 +63,7 @@ class Alerting:
     def look(self, step: int, mode: Mode, checkpoint_id: int) -> None:
         """Store an event for whatever is wrong, and pass it on.
 
-        Called once the ranking with this evaluation is written: a drop is told from its rows. Who
-        waited for whom is told of the mode's evaluation before, whose balance was written again
+        Who waited for whom is told of the mode's evaluation before, whose balance was written again
         since.
         """
         facts = self._facts(step, mode)
@@ -73,6 +72,13 @@ class Alerting:
                 self._say(alert, checkpoint_id)
         self._look_at_waiting(mode)
         self._unsettled[mode] = step, checkpoint_id
+
+    def look_at_score(self, step: int, mode: Mode, checkpoint_id: int) -> None:
+        """The same for a drop, once the ranking with the whole score is written."""
+        facts = self._facts(step, mode)
+        alert = drop_alert(facts[-1]) if facts else None
+        if alert is not None:
+            self._say(alert, checkpoint_id)
 
     def _look_at_waiting(self, mode: Mode) -> None:
         step, checkpoint_id = self._unsettled.get(mode, (0, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ctv_engine.service.tracking import words_of
 from ctv_engine.service.tracking_thread import TrackingThread
 from ctv_engine.settings import Settings
 from ctv_engine.store.imported import handed_over, write_series
+from ctv_engine.store.judged import still_waits
 from ctv_engine.store.rows import EventLevel, Mode
 from ctv_engine.store.writer import Writer
 from ctv_engine.suite import Suite
@@ -42,7 +43,7 @@ class FollowUp:
         self._db = Path(settings.db)
         self._tracking = TrackingThread(writer, run_id, settings.window, tell)
         self._judging = Judging(
-            writer, run_id, list(suites), judge, tell, self._tracking.ask, several_judges
+            writer, run_id, list(suites), judge, tell, self._judged, several_judges
         )
         notifier = Notifier(name, settings.alert_command, settings.alert_every_s)
         self._alerting = Alerting(writer, run_id, tell, notifier)
@@ -64,7 +65,7 @@ class FollowUp:
 
         def tell() -> None:
             self._alerting.look(step, mode, checkpoint_id)
-            self._sinks.log(lambda: logged_of(self._writer, evaluation_id))
+            self._scored(evaluation_id)
 
         self._tracking.ask(tell)
 
@@ -89,6 +90,27 @@ class FollowUp:
         self._alerting.close()
         self._sinks.close()
         self._tell_troubles()
+
+    def _judged(self, evaluations: Set[int]) -> None:
+        """Take note of evaluations whose last answers a judge has scored."""
+
+        def tell() -> None:
+            for evaluation_id in evaluations:
+                self._scored(evaluation_id)
+
+        self._tracking.ask(tell)
+
+    def _scored(self, evaluation_id: int) -> None:
+        """Pass on the scores of an evaluation that has ended; a judge may bring more of them."""
+        step, mode, checkpoint_id, state = self._writer.query(
+            "SELECT c.step, e.mode, c.id, e.state FROM evaluations e"
+            " JOIN checkpoints c ON c.id = e.checkpoint_id WHERE e.id = ?",
+            evaluation_id,
+        )[0]
+        if state == "done":
+            if not still_waits(self._writer, evaluation_id):
+                self._alerting.look_at_score(step, mode, checkpoint_id)
+            self._sinks.log(lambda: logged_of(self._writer, evaluation_id))
 
     def _tell_troubles(self) -> None:
         self._alerting.step()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from ctv_engine.service.events import Tell
 from ctv_engine.service.judge import Judge, capabilities_of
@@ -11,6 +11,7 @@ from ctv_engine.store.judged import (
     keep_judgements,
     newest_prediction,
     score_capabilities,
+    still_waits,
     unscored,
 )
 from ctv_engine.store.writer import Writer
@@ -30,13 +31,14 @@ class Judging:
         suites: Iterable[Suite],
         judge: Judge | None,
         tell: Tell,
-        on_scores: Callable[[], None],
+        on_scores: Callable[[Set[int]], None],
         warning: str | None = None,
     ) -> None:
         """Begin with what an earlier engine left unscored.
 
-        ``tell`` stores an event; ``on_scores`` is called when a batch of scores is in. ``warning``
-        is told if something is judged in this run.
+        ``tell`` stores an event; ``on_scores`` is called when a batch of scores is in, with the
+        evaluations of which nothing waits any more. ``warning`` is told if something is judged in
+        this run.
         """
         suites = list(suites)
         self._writer, self._run_id, self._judge = writer, run_id, judge
@@ -73,9 +75,10 @@ class Judging:
             for evaluation_id in changed:
                 score_capabilities(self._writer, evaluation_id, self._capabilities)
             self._tell_reasons()
+            answered = {one.asked.evaluation_id for one in self._held}
             self._held = []
             if changed:
-                self._on_scores()
+                self._on_scores({n for n in answered if not still_waits(self._writer, n)})
         newest = newest_prediction(self._writer)
         if newest > self._last:
             self._judge.ask(unscored(self._writer, self._run_id, self._last, newest))

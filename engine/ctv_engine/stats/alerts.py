@@ -57,15 +57,13 @@ class Alert:
 def alerts(now: Facts, before: Sequence[Facts]) -> list[Alert]:
     """Return what is wrong with ``now`` that was not wrong with the checkpoint before.
 
-    A score that falls is told each time; what lasts, such as answers that hit their limit, only
-    when it begins.
+    What lasts, such as answers that hit their limit, is told only when it begins.
 
     Args:
         now: the checkpoint that was finished last.
         before: those of the same mode before it, oldest first.
     """
-    drop = _drop(now)
-    found = [drop] if drop is not None else []
+    found = []
     last = before[-1] if before else None
     for check in (_mass, _capped, _behind):
         here = check(now, before)
@@ -84,8 +82,8 @@ def straggler_alert(now: Facts, before: Facts | None) -> Alert | None:
     return None if before is not None and _straggler(before) is not None else found
 
 
-def _drop(now: Facts) -> Alert | None:
-    """Tell of a change whose whole interval is below zero.
+def drop_alert(now: Facts) -> Alert | None:
+    """Return that a score fell, each time: a change whose whole interval is below zero.
 
     The interval is that of the paired difference on the same items, drawn by image, so that of a
     hundred checkpoints that are as good as the one before, two or three are told of.

@@ -83,6 +83,15 @@ def versions_when_judged(
     return str(found[0][0]) if found else None
 
 
+def still_waits(writer: Writer, evaluation_id: int) -> bool:
+    """Tell whether an answer of an evaluation waits for a judge, so that its scores are not whole.
+
+    One that the judge gave no score waits no more.
+    """
+    query = "SELECT EXISTS (SELECT 1 FROM predictions WHERE evaluation_id = ? AND reason = ?)"
+    return bool(writer.query(query, evaluation_id, WAITS)[0][0])
+
+
 def keep_judgements(writer: Writer, judged: Sequence[Judged]) -> set[int]:
     """Write scores and reasons in one transaction; return the evaluations that have new scores."""
     with writer.transaction() as connection:

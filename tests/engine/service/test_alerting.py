@@ -66,7 +66,7 @@ def drops_of(writer: Writer, *answers: Right, per_image: int = 1) -> list[tuple[
         writer.add_results(rows, [], {})
         writer.finish_evaluation(number, "done")
         track(writer, run, 8)
-        alerting.look(step, "closed", checkpoint)
+        alerting.look_at_score(step, "closed", checkpoint)
     return [event for event in told if "fell" in event[2]]
 
 

@@ -14,6 +14,8 @@ import tiny
 from engine_run import EngineRun, query
 from pytest_httpserver import HTTPServer
 from scripted_provider import KEY, KEY_ENV, ScriptedProvider
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from waiting import wait_until
 
 from ctv_engine.llm.asking import Prompt, Unreadable
 from ctv_engine.scoring.judge import MAX_ANSWER, SYSTEM, Judgement, judge_text, prompt_hash
@@ -118,6 +120,39 @@ def test_a_run_with_a_judge(
     for path in tmp_path.iterdir():
         if path.is_file():
             assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_a_score_that_a_judge_completes_is_logged_when_it_is_complete(
+    tmp_path: Path,
+    judged_suite: Suite,
+    checkpoints: list[Path],
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The judge answers only after the evaluation has ended and its scores so far are logged."""
+    monkeypatch.setenv(KEY_ENV, KEY)
+    board = tmp_path / "board"
+
+    def answer(body: Any) -> dict[str, Any]:
+        wait_until(lambda: board.is_dir() and "ctv/open/other" in _logged(board))
+        return {"reason": "half of it", "score": 0.5}
+
+    providers = ScriptedProvider(httpserver, answer).file(tmp_path / "j.toml", "other", "judge")
+    log_to = (f"tensorboard:{board}",)
+    engine = run(tmp_path, judged_suite, checkpoints[0], judge=str(providers), log_to=log_to)
+    assert engine.finish() == 0, engine.output()
+    ((value,),) = engine.query(
+        "SELECT value FROM trajectory WHERE mode = 'open' AND dataset = 'macro'"
+        " AND metric = 'score'"
+    )
+    assert _logged(board)["ctv/open"] == pytest.approx(value)
+
+
+def _logged(board: Path) -> dict[str, float]:
+    """Return the value of each tag that was logged last."""
+    events = EventAccumulator(str(board))
+    events.Reload()
+    return {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
 
 
 def test_without_a_judge_answers_wait_and_the_command_scores_them(
