@@ -190,7 +190,6 @@ class Membership:
                 text = f"it has {', '.join(found)}; install the same versions there"
                 self.set_aside(node, text)
             else:
-                node.state, node.reason = "joined", None
                 self._open(node)
 
         node.asked = True
@@ -224,6 +223,7 @@ class Membership:
             first, node.heard_at = not node.heard_at, time.monotonic()
             self._send(readings_in_our_time(readings, node.offset_s))
             if first:
+                node.state, node.reason = "joined", None
                 self._send(node.row())
                 self._tell("info", f"{node.named} has joined, {node.slots} workers")
 
