@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WAIT_S = 0.1
+GET_S = 5.0
+"""So long fetching an answer that is ready may take; its machine may be gone by then."""
 
 Answer = Callable[[Any, Exception | None], None]
 """Takes what was answered, or why nothing was."""
@@ -91,7 +93,7 @@ class Calls:
 
     def _get(self, ref: Any, answer: Answer, stream: Any = None) -> None:
         try:
-            value = self.ray.get(ref)
+            value = self.ray.get(ref, timeout=GET_S)
         except Exception as error:  # the actor's own, or whatever Ray says of one that is gone
             if stream is not None:
                 self.leave(stream)
