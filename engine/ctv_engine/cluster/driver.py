@@ -223,9 +223,9 @@ class Driver:
             max_concurrency=4,
         )
         worker.handle, worker.asked_at = made.remote(settings), time.monotonic()
-        worker.stream = worker.handle.listen.options(num_returns="streaming").remote()
-        self._calls.follow(
-            worker.stream, lambda message, error: self._hear(worker_id, message, error)
+        worker.stream = self._calls.follow(
+            lambda: worker.handle.listen.options(num_returns="streaming").remote(),
+            lambda message, error: self._hear(worker_id, message, error),
         )
 
     def _hand_over(self, worker_id: int, worker: _Worker, unit: Unit) -> None:

@@ -212,7 +212,7 @@ class Membership:
         self._calls.ask(agent.clock.remote(), answer, JOIN_S)
 
     def _listen(self, node: Node) -> None:
-        node.stream = node.agent.listen.options(num_returns="streaming").remote()
+        agent = node.agent
 
         def take(readings: Any, error: Exception | None) -> None:
             if not self._is_in(node):
@@ -227,7 +227,9 @@ class Membership:
                 self._send(node.row())
                 self._tell("info", f"{node.named} has joined, {node.slots} workers")
 
-        self._calls.follow(node.stream, take)
+        node.stream = self._calls.follow(
+            lambda: agent.listen.options(num_returns="streaming").remote(), take
+        )
 
     def _ask_clock(self, node: Node, then: Callable[[], None] | None = None) -> None:
         node.clock_asked_at = time.monotonic()

@@ -57,7 +57,7 @@ def files_of(directory: Path) -> dict[str, int]:
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such directory")
     found: list[str] = []
-    for root, folders, names in os.walk(directory):
+    for root, folders, names in os.walk(directory, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(root).relative_to(directory)
         found += [str(below / name) for name in names if not name.startswith(".")]

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from ctv_engine.cluster import calls, driver
+from ctv_engine.cluster.actors import STREAMED, WorkerActor, _Channel
 from ctv_engine.cluster.calls import Calls
 from ctv_engine.cluster.driver import BEGIN_S, Driver, _Worker
 from ctv_engine.cluster.members import Node
 from ctv_engine.cluster.messages import ClusterSettings, KillWorker, Refused, Said
 from ctv_engine.runtime.answering import WorkerSettings
-from ctv_engine.runtime.messages import Heartbeat, WorkerLost
+from ctv_engine.runtime.messages import Heartbeat, UnitFailed, WorkerLost
 
 WORKER = WorkerSettings(device="cuda:0", dtype="auto", processor=None)
 
@@ -106,8 +107,42 @@ def test_an_answer_that_does_not_arrive_holds_up_no_other(monkeypatch: pytest.Mo
     one._asked, one._streams = {}, {}
     heard: list[Any] = []
     stuck = iter(["stuck"])
-    one.follow(stuck, lambda value, error: heard.append(error))
+    one.follow(lambda: stuck, lambda value, error: heard.append(error))
     one.ask("good", lambda value, error: heard.append(value))
     one.listen()
     assert isinstance(heard[0], TimeoutError) and heard[1] == "value of good"
     assert waited == [calls.GET_S] * 2 and stuck not in one._streams
+
+
+def test_streams_end_and_are_followed_by_others_without_a_gap() -> None:
+    """Ray's memory of a stream ends with it."""
+
+    class Ray:
+        def wait(self, refs: list[Any], **_: Any) -> Any:
+            return refs, []
+
+        def get(self, ref: str, timeout: float) -> str:
+            return ref
+
+    worker = WorkerActor.__new__(WorkerActor)
+    worker._channel = _Channel()
+    said = [UnitFailed(number, "batch", "") for number in range(2 * STREAMED + 1)]
+    for message in said:
+        worker._channel.send(message)
+    one = Calls.__new__(Calls)
+    one.ray, one._turn = Ray(), threading.RLock()  # type: ignore[assignment]
+    one._asked, one._streams = {}, {}
+    streams: list[Any] = []
+
+    def begin() -> Any:
+        streams.append(worker.listen())
+        return streams[-1]
+
+    heard: list[Any] = []
+    followed = one.follow(begin, lambda value, _: heard.append(value))
+    while len(heard) < len(said):
+        one.listen()
+    assert heard == said
+    assert len(streams) == 3 and list(one._streams) == streams[2:]
+    one.leave(followed)
+    assert not one._streams

@@ -64,8 +64,10 @@ class Desk:
     def ask(self, ref: Remote, answer: Answer, within_s: float | None = None) -> None:
         self.asked.append((ref.name, answer))
 
-    def follow(self, stream: Any, take: Answer) -> None:
+    def follow(self, begin: Callable[[], Any], take: Answer) -> Any:
+        stream = begin()
         self.streams[stream] = take
+        return stream
 
     def leave(self, stream: Any) -> None:
         self.streams.pop(stream, None)

@@ -109,6 +109,15 @@ def test_two_engines_that_copy_at_the_same_time_share_one_copy(tree: Tree, tmp_p
     assert not place.exists()
 
 
+def test_folders_behind_links_are_copied(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "picture").write_bytes(b"picture")
+    (tree.directory / "images").symlink_to(tmp_path / "elsewhere")
+    linked = files_tree("suite", tree.directory)
+    copy = Shelf(tmp_path / "shelf").copy(linked, contents(linked))
+    assert (copy / "images" / "picture").read_bytes() == b"picture"
+
+
 @pytest.mark.parametrize("harm", ["cut", "removed"])
 def test_a_copy_that_was_damaged_is_made_anew(harm: str, tree: Tree, tmp_path: Path) -> None:
     """Temporary files are cleaned up file by file, after an engine has ended."""
