@@ -12,6 +12,8 @@ from typing import Any
 
 TOKEN = "0123456789abcdef" * 2
 GPUS = 4
+AHEAD_S = 100.0
+"""So much the clock of ``node3`` is ahead."""
 ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
 """Other tests run at the same time: with Ray's niceness of 15 workers would wait for their end."""
 
@@ -52,6 +54,13 @@ class FakeCluster:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(60)
+
+
+def beginning_with(code: str, place: Path) -> str:
+    """Return a PYTHONPATH with which every Python process first runs ``code``."""
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(code)
+    return os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def machines(*names: str, gpus: int = GPUS) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ from ctv_engine.settings import default_cache
 from ctv_engine.telemetry.poller import Poller
 
 READ_S = 1.0
+STREAMED = 1000
+"""Of one stream; see :meth:`ctv_engine.cluster.calls.Calls.follow`."""
 AHEAD = 3
 """Pieces that are on their way at once. A store that is full delays them; they don't fill it."""
 
@@ -66,8 +68,8 @@ class WorkerActor:
             self._channel.send(WorkerLost(f"{type(error).__name__}: {error}"))
 
     def listen(self) -> Iterator[FromWorker]:
-        """Yield what the worker says."""
-        while True:
+        """Yield what the worker says next."""
+        for _ in range(STREAMED):
             yield self._channel.messages.get()
 
     def take(self, unit: Unit) -> None:
@@ -86,9 +88,9 @@ class NodeActor:
         self._one_at_a_time = threading.Lock()
 
     def listen(self) -> Iterator[Readings]:
-        """Yield what the devices say, once a second."""
+        """Yield what the devices say next, once a second."""
         poller = self._poller
-        while True:
+        for _ in range(STREAMED):
             samples, news = tuple(poller.drain()), tuple(poller.news())
             yield Readings(time.time(), poller.census, samples, news)
             time.sleep(READ_S)

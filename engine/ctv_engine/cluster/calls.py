@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WAIT_S = 0.1
+GET_S = 5.0
+"""So long fetching an answer that is ready may take; its machine may be gone by then."""
 
 Answer = Callable[[Any, Exception | None], None]
 """Takes what was answered, or why nothing was."""
@@ -18,6 +20,15 @@ Answer = Callable[[Any, Exception | None], None]
 class _Asked:
     answer: Answer
     deadline: float | None
+
+
+@dataclass(eq=False, slots=True)
+class Followed:
+    """What an actor yields; ``begin`` asks it for another stream where one has ended."""
+
+    begin: Callable[[], Any]
+    take: Answer
+    stream: Any = None
 
 
 class Calls:
@@ -30,7 +41,7 @@ class Calls:
         self.home: str = ray.get_runtime_context().get_node_id()
         """The machine of this process."""
         self._turn = turn
-        self._streams: dict[Any, Answer] = {}
+        self._streams: dict[Any, Followed] = {}
         self._asked: dict[Any, _Asked] = {}
 
     def on(self, node_id: str, remote: Any, **options: Any) -> Any:
@@ -46,13 +57,24 @@ class Calls:
         """Let ``answer`` take what a call returns; after ``within_s`` it gets a TimeoutError."""
         self._asked[ref] = _Asked(answer, None if within_s is None else time.monotonic() + within_s)
 
-    def follow(self, stream: Any, take: Answer) -> None:
-        """Let ``take`` have everything that an actor yields, and at last the error that ends it."""
-        self._streams[stream] = take
+    def follow(self, begin: Callable[[], Any], take: Answer) -> Followed:
+        """Let ``take`` have everything that an actor yields, and at last the error that ends it.
 
-    def leave(self, stream: Any) -> None:
-        """Follow a stream no more."""
-        self._streams.pop(stream, None)
+        Ray keeps something of all that a stream has brought until it ends, so none should be
+        endless: ``begin`` asks for the first one, and for another after each.
+        """
+        followed = Followed(begin, take)
+        self._begin(followed)
+        return followed
+
+    def leave(self, followed: Followed | None) -> None:
+        """Follow an actor no more."""
+        if followed is not None:
+            self._streams.pop(followed.stream, None)
+
+    def _begin(self, followed: Followed) -> None:
+        followed.stream = followed.begin()
+        self._streams[followed.stream] = followed
 
     def listen(self) -> None:
         """Wait a moment for answers and take in those that are there."""
@@ -70,7 +92,7 @@ class Calls:
                 if one in self._asked:
                     self._get(one, self._asked.pop(one).answer)
                 elif one in self._streams:
-                    self._get_next(one, self._streams[one])
+                    self._get_next(self._streams[one])
 
     def give_up_late(self) -> None:
         """Tell those who wait for an answer that is overdue."""
@@ -80,21 +102,23 @@ class Calls:
                 del self._asked[ref]
                 asked.answer(None, TimeoutError("no answer"))
 
-    def _get_next(self, stream: Any, take: Answer) -> None:
+    def _get_next(self, followed: Followed) -> None:
         try:
-            ref = next(stream)
-        except Exception as error:  # StopIteration, too: an actor's stream has no end of its own
-            self.leave(stream)
-            take(None, error)
-            return
-        self._get(ref, take, stream)
+            ref = next(followed.stream)
+        except StopIteration:
+            self.leave(followed)
+            self._begin(followed)
+        except Exception as error:
+            self.leave(followed)
+            followed.take(None, error)
+        else:
+            self._get(ref, followed.take, followed)
 
-    def _get(self, ref: Any, answer: Answer, stream: Any = None) -> None:
+    def _get(self, ref: Any, answer: Answer, followed: Followed | None = None) -> None:
         try:
-            value = self.ray.get(ref)
+            value = self.ray.get(ref, timeout=GET_S)
         except Exception as error:  # the actor's own, or whatever Ray says of one that is gone
-            if stream is not None:
-                self.leave(stream)
+            self.leave(followed)
             answer(None, error)
         else:
             answer(value, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -96,11 +97,24 @@ def connect(address: str | None) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return what an error says in one line; Ray's advice about versions spans several."""
+    """Return what an error says in one line; what Ray says about versions spans several."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and "ersion mismatch" in lines[0]:
-        return " ".join(lines[:4])
+        return _other_versions(str(error)) or " ".join(lines)
     return lines[0] if lines else type(error).__name__
+
+
+def _other_versions(text: str) -> str | None:
+    """Return what Ray found to be otherwise here than at the head, whose versions come first."""
+    found = [re.findall(rf"^\s*{name}: (\S+)", text, re.M) for name in ("Ray", "Python")]
+    if any(len(versions) != 2 for versions in found):
+        return None
+    others = [
+        f"{name} {head}, this machine {here}"
+        for name, (head, here) in zip(("Ray", "Python"), found, strict=True)
+        if head != here
+    ]
+    return f"the head has {' and '.join(others)}; install the same versions on both"
 
 
 def _words(error: OSError | OverflowError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -34,7 +35,9 @@ from ctv_engine.cluster.needs import Needs, as_seen_there
 from ctv_engine.cluster.trees import Tree
 from ctv_engine.runtime.answering import WorkerSettings
 from ctv_engine.runtime.messages import (
+    Fault,
     FromWorker,
+    Heartbeat,
     Unit,
     UnitDone,
     UnitFailed,
@@ -42,18 +45,26 @@ from ctv_engine.runtime.messages import (
     WorkerReady,
 )
 
+HEARTBEAT_S = 1.0
+BEGIN_S = 120.0
+"""So long Ray may take to give a worker its process; a GPU may have been claimed meanwhile."""
 PROBE_S = 1.5
 """So long a machine may take to say that it lives, after one of its workers fell silent."""
 
 
 @dataclass
 class _Worker:
-    """A worker's actor. ``units`` are under way, with the digests of their checkpoints."""
+    """A worker's actor. ``units`` are under way, with the digests of their checkpoints.
+
+    ``asked_at`` is when Ray was asked for it; it has ``begun`` when it has said something.
+    """
 
     node: Node
     settings: WorkerSettings
     handle: Any = None
     stream: Any = None
+    asked_at: float | None = None
+    begun: bool = False
     ready: bool = False
     pid: int | None = None
     units: dict[int, str] = field(default_factory=dict)
@@ -104,7 +115,7 @@ class Driver:
     def run(self) -> None:
         """Serve until the coordinator or the head is gone."""
         threading.Thread(target=self._obey, name="commands", daemon=True).start()
-        looked_at = 0.0
+        looked_at = spoke_at = 0.0
         while True:
             self._calls.listen()
             if time.monotonic() - looked_at >= WAIT_S:
@@ -112,6 +123,10 @@ class Driver:
                 with self._turn:
                     self._calls.give_up_late()
                     self._members.look_round()
+            if looked_at - spoke_at >= HEARTBEAT_S:
+                spoke_at = looked_at
+                with self._turn:
+                    self._speak_for_beginners(spoke_at)
 
     def _send(self, message: FromDriver) -> None:
         """Tell the coordinator; a refusal is the last that it hears."""
@@ -131,8 +146,20 @@ class Driver:
                 command: ToDriver = self._pipe.recv()
             except (EOFError, OSError):
                 os._exit(0)
-            with self._turn:
-                self._do(command)
+            try:
+                self._read_for(command)
+                with self._turn:
+                    self._do(command)
+            except Exception as error:  # a driver that obeys no more must not look like one
+                self._send(Refused(f"the driver of Ray failed: {type(error).__name__}: {error}"))
+
+    def _read_for(self, command: ToDriver) -> None:
+        """Read what a command needs before its turn: a slow file system holds up no heartbeat."""
+        with contextlib.suppress(OSError):
+            if isinstance(command, SendUnit):
+                self._needs.of(command.unit)
+            elif isinstance(command, StartWorker) and self._settings.worker.processor is not None:
+                self._needs.tree("processor", self._settings.worker.processor)
 
     def _do(self, command: ToDriver) -> None:
         if isinstance(command, Quit):
@@ -168,13 +195,16 @@ class Driver:
             try:
                 trees.append(self._needs.tree("processor", settings.processor))
             except OSError as error:
-                self._end(worker_id)
-                self._send(Said(worker_id, WorkerLost(_words(error))))
+                self._lose(worker_id, WorkerLost(_words(error)))
                 return
 
-        def then() -> None:
-            if self._workers.get(worker_id) is worker:
+        def then(reason: str | None) -> None:
+            if self._workers.get(worker_id) is not worker:
+                return
+            if reason is None:
                 self._create(worker_id, worker, trees)
+            else:
+                self._lose(worker_id, WorkerLost(reason))
 
         self._spreading.need(node, trees, self._members.ready(), then)
 
@@ -192,10 +222,10 @@ class Driver:
             max_task_retries=0,
             max_concurrency=4,
         )
-        worker.handle = made.remote(settings)
-        worker.stream = worker.handle.listen.options(num_returns="streaming").remote()
-        self._calls.follow(
-            worker.stream, lambda message, error: self._hear(worker_id, message, error)
+        worker.handle, worker.asked_at = made.remote(settings), time.monotonic()
+        worker.stream = self._calls.follow(
+            lambda: worker.handle.listen.options(num_returns="streaming").remote(),
+            lambda message, error: self._hear(worker_id, message, error),
         )
 
     def _hand_over(self, worker_id: int, worker: _Worker, unit: Unit) -> None:
@@ -203,12 +233,17 @@ class Driver:
         try:
             trees = self._needs.of(unit)
         except OSError as error:
-            self._send(Said(worker_id, UnitFailed(unit.unit_id, "batch", _words(error))))
+            self._send(Said(worker_id, UnitFailed(unit.unit_id, _fault(unit), _words(error))))
             return
         worker.units[unit.unit_id] = trees[0].digest
 
-        def then() -> None:
-            if self._workers.get(worker_id) is worker and worker.handle is not None:
+        def then(reason: str | None) -> None:
+            if self._workers.get(worker_id) is not worker or worker.handle is None:
+                return
+            if reason is not None:
+                worker.units.pop(unit.unit_id, None)
+                self._send(Said(worker_id, UnitFailed(unit.unit_id, _fault(unit), reason)))
+            else:
                 there = as_seen_there(unit, trees, lambda tree: self._spreading.path(node, tree))
                 worker.handle.take.remote(there)
                 self._spreading.clear(node, self._in_use(node))
@@ -222,6 +257,22 @@ class Driver:
     def _are_up(self, node: Node) -> list[bool]:
         return [worker.ready for worker in self._workers.values() if worker.node is node]
 
+    def _speak_for_beginners(self, now: float) -> None:
+        """Say of workers that wait for files or for a process that they live; not for ever."""
+        late: list[int] = []
+        for worker_id, worker in self._workers.items():
+            if worker.asked_at is not None and now - worker.asked_at > BEGIN_S:
+                late += [] if worker.begun else [worker_id]
+            elif not worker.begun:
+                self._send(Said(worker_id, Heartbeat()))
+        for worker_id in late:
+            self._end(worker_id)
+        if late:  # where something else has the GPU, there is a place less
+            self._members.look_round()
+        text = f"Ray has not started it within {BEGIN_S:.0f} s; another job may have its GPU"
+        for worker_id in late:
+            self._send(Said(worker_id, WorkerLost(text, blameless=True)))
+
     # --- what workers say, and their end ------------------------------------------------------
 
     def _hear(self, worker_id: int, message: FromWorker | None, error: Exception | None) -> None:
@@ -231,6 +282,7 @@ class Driver:
         if message is None:
             self._suspect(worker_id, worker, error)
             return
+        worker.begun = True
         if isinstance(message, WorkerReady):
             worker.ready, worker.pid = True, message.pid
         elif isinstance(message, UnitDone | UnitFailed):
@@ -248,8 +300,7 @@ class Driver:
             if silence is not None:
                 self._members.lose(worker.node, "it was cut off")
                 return
-            self._end(worker_id)
-            self._send(Said(worker_id, WorkerLost(cause_of(error))))
+            self._lose(worker_id, WorkerLost(cause_of(error)))
 
         self._calls.ask(worker.node.agent.clock.remote(), answer, PROBE_S)
 
@@ -263,8 +314,18 @@ class Driver:
 
     def _end_all(self, node: Node, reason: str) -> None:
         for worker_id in [n for n, worker in self._workers.items() if worker.node is node]:
-            self._end(worker_id)
-            self._send(Said(worker_id, WorkerLost(reason, blameless=True)))
+            self._lose(worker_id, WorkerLost(reason, blameless=True))
+
+    def _lose(self, worker_id: int, lost: WorkerLost) -> None:
+        self._end(worker_id)
+        self._send(Said(worker_id, lost))
+
+
+def _fault(unit: Unit) -> Fault:
+    """Return what to blame where files of a unit are gone."""
+    checkpoint = unit.checkpoint
+    weights = [place for place in (checkpoint.directory, checkpoint.base) if place is not None]
+    return "batch" if all(place.is_dir() for place in weights) else "checkpoint"
 
 
 def _words(error: OSError) -> str:

@@ -19,7 +19,10 @@ COMPARED = ("ctv-tui", "torch", "transformers", "tokenizers", "safetensors", "pi
 
 @dataclass
 class Node:
-    """A machine. ``slots``: workers that it has room for; ``agent`` speaks for it."""
+    """A machine. ``slots``: workers that it has room for; ``agent`` speaks for it.
+
+    ``asked`` is whether it has yet to say what is installed on it.
+    """
 
     node_id: str
     host: str
@@ -29,6 +32,7 @@ class Node:
     stream: Any = None
     state: NodeState = "joined"
     reason: str | None = None
+    asked: bool = False
     heard_at: float = 0.0
     clock_asked_at: float = 0.0
     clocks: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=CLOCKS_KEPT))

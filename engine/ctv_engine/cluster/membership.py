@@ -18,7 +18,7 @@ from ctv_engine.cluster.members import (
 )
 from ctv_engine.cluster.messages import ClusterSettings, Connected, FromDriver, Places, Refused
 from ctv_engine.cluster.spreading import Spreading
-from ctv_engine.cluster.trees import Tree
+from ctv_engine.cluster.trees import Tree, is_there
 from ctv_engine.store.rows import EventLevel
 from ctv_engine.telemetry.poller import News
 
@@ -62,7 +62,7 @@ class Membership:
         self._places: tuple[str, ...] = ()
         self._connected = False
         self._listed: list[dict[str, Any]] = []
-        self._free: dict[str, float] = {}
+        self._free: dict[str, dict[str, float]] = {}
         self._began = self._answered_at = time.monotonic()
         self._retried_at = 0.0
         self._source: Any = None
@@ -93,8 +93,7 @@ class Membership:
 
         while True:
             listed = self._calls.ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
-            free = {n: r.get("GPU", 0.0) for n, r in available_resources_per_node().items()}
-            self._listed, self._free = listed, free
+            self._listed, self._free = listed, available_resources_per_node()
             self._answered_at = time.monotonic()
             time.sleep(LIST_S)
 
@@ -119,8 +118,12 @@ class Membership:
                 node.slots = self._slots(node.node_id, len(workers))
         if now - self._retried_at > RETRY_S:
             self._retried_at = now
-            for node in self._nodes.values():
-                if node.state == "set aside":
+            for node in list(self._nodes.values()):
+                if node.state != "set aside" or node.asked:
+                    continue
+                if node.agent is None:
+                    self._ask_versions(node)
+                else:
                     self.spreading.look_again(node)
         self._tell_places()
         if not self._connected and self._listed:
@@ -152,15 +155,21 @@ class Membership:
     def _slots(self, node_id: str, ours: int) -> int:
         """Return how many workers a machine has room for beside what others use."""
         gpus, wanted = self.gpus(node_id), self._settings.cpu_workers
-        free = min(gpus, ours + int(self._free.get(node_id, 0)))
-        if wanted is None:
-            return free
-        return min(wanted, free) if gpus else wanted
+        kind = "GPU" if gpus or wanted is None else "CPU"
+        free = ours + int(self._free.get(node_id, {}).get(kind, 0))
+        return min(free, gpus if wanted is None else wanted)
 
     # --- joining ------------------------------------------------------------------------------
 
     def _join(self, node: Node) -> None:
         self._nodes[node.host] = node
+        self._ask_versions(node)
+
+    def _is_in(self, node: Node) -> bool:
+        return self._nodes.get(node.host) is node
+
+    def _ask_versions(self, node: Node) -> None:
+        """Let a machine speak if it has what the engine's has."""
 
         def theirs() -> dict[str, str]:  # by value: the machine may have no ctv-tui at all
             import platform
@@ -172,8 +181,9 @@ class Membership:
             return found
 
         def answer(value: Any, error: Exception | None) -> None:
-            if self._nodes.get(node.host) is not node:
+            if not self._is_in(node):
                 return
+            node.asked = False
             if error is not None:
                 self.set_aside(node, f"nothing can be started on it: {cause_of(error)}")
             elif found := differences(versions(), value):
@@ -182,17 +192,30 @@ class Membership:
             else:
                 self._open(node)
 
+        node.asked = True
         task = self._calls.on(node.node_id, theirs, max_retries=0)
         self._calls.ask(task.remote(), answer, JOIN_S)
 
     def _open(self, node: Node) -> None:
-        """Let a machine speak."""
         made = self._calls.on(node.node_id, NodeActor, max_restarts=0, max_concurrency=16)
-        node.agent = made.remote(node.host)
-        node.stream = node.agent.listen.options(num_returns="streaming").remote()
+        agent = node.agent = made.remote(node.host)
+
+        def answer(_: Any, error: Exception | None) -> None:
+            if not self._is_in(node) or node.agent is not agent:
+                return
+            if error is None:  # from now on an answer tells the time, not how long a start took
+                self._ask_clock(node, lambda: self._listen(node))
+            else:
+                self._let_go(node)
+                self.set_aside(node, f"nothing can be started on it: {cause_of(error)}")
+
+        self._calls.ask(agent.clock.remote(), answer, JOIN_S)
+
+    def _listen(self, node: Node) -> None:
+        agent = node.agent
 
         def take(readings: Any, error: Exception | None) -> None:
-            if self._nodes.get(node.host) is not node:
+            if not self._is_in(node):
                 return
             if error is not None:
                 self.lose(node, "it was cut off")
@@ -200,19 +223,26 @@ class Membership:
             first, node.heard_at = not node.heard_at, time.monotonic()
             self._send(readings_in_our_time(readings, node.offset_s))
             if first:
-                self._ask_clock(node)
+                node.state, node.reason = "joined", None
                 self._send(node.row())
                 self._tell("info", f"{node.named} has joined, {node.slots} workers")
 
-        self._calls.follow(node.stream, take)
+        node.stream = self._calls.follow(
+            lambda: agent.listen.options(num_returns="streaming").remote(), take
+        )
 
-    def _ask_clock(self, node: Node) -> None:
+    def _ask_clock(self, node: Node, then: Callable[[], None] | None = None) -> None:
         node.clock_asked_at = time.monotonic()
         asked_at = time.time()
 
         def answer(value: Any, error: Exception | None) -> None:
-            if error is None and self._nodes.get(node.host) is node:
+            if not self._is_in(node):
+                return
+            if error is None:
                 node.note_clock(asked_at, value, time.time())
+            if then is not None:
+                then()
+            elif error is None:
                 self._send(node.row())
 
         self._calls.ask(node.agent.clock.remote(), answer, self._settings.silence_s)
@@ -221,23 +251,32 @@ class Membership:
 
     def lose(self, node: Node, reason: str) -> None:
         """Take a machine for gone, with everything on it."""
-        if self._nodes.get(node.host) is not node:
+        if not self._is_in(node):
             return
         del self._nodes[node.host]
         self._lost_at[node.node_id] = time.monotonic()
         told = node.state == "set aside" or node.heard_at > 0
         silent_s = time.monotonic() - node.heard_at if node.heard_at else None
         node.state, node.reason = "left", reason
-        self._calls.leave(node.stream)
         self._tell_places()
         self._end_workers(node, f"{node.host} has left: {reason}")
+        self._let_go(node)
         self.spreading.forget(node)
         if told:
             self._send(node.row(silent_s))
             self._tell("error", f"{node.named} has left: {reason}")
 
+    def _let_go(self, node: Node) -> None:
+        """End a machine's agent: one that is only cut off would go on there beside the next."""
+        self._calls.leave(node.stream)
+        if node.agent is not None:
+            self._calls.ray.kill(node.agent)
+        node.agent = node.stream = None
+
     def set_aside(self, node: Node, reason: str) -> None:
         """See :class:`ctv_engine.cluster.spreading.Caller`."""
+        if (node.state, node.reason) == ("set aside", reason):
+            return
         node.state, node.reason = "set aside", reason
         self._tell_places()
         self._end_workers(node, f"{node.host} is set aside: {reason}")
@@ -283,6 +322,11 @@ class Membership:
         alive = hosts_of(self._listed)
         gpus = sum(self.gpus(node_id) for node_id in alive)
         names = ", ".join(sorted(alive.values())[:8])
+        if self._device == "cpu" and not gpus:
+            return (
+                f"no CPU is free on its {len(alive)} machines ({names}); start Ray there with"
+                " --num-cpus N, or end other Ray jobs (`ray list actors`)"
+            )
         if gpus:
             return (
                 f"all of its {gpus} GPUs are taken by other Ray jobs ({names}); wait, end those"
@@ -302,12 +346,22 @@ class Membership:
     def fetch(self, node: Node, tree: Tree, answer: Answer) -> None:
         """Let a machine copy a tree."""
         if self._source is None:
-            made = self._calls.on(self._calls.home, SourceActor, max_concurrency=8)
+            made = self._calls.on(
+                self._calls.home,
+                SourceActor,
+                max_concurrency=8,
+                max_restarts=-1,
+                max_task_retries=-1,
+            )
             self._source = made.remote()
         size = sum(tree.files.values())
         self._tell("info", f"{node.host} gets a copy of the {tree.what} ({size / 1e6:,.1f} MB)")
         self._calls.ask(node.agent.fetch.remote(tree, self._source), answer)
 
-    def drop(self, node: Node, digest: str) -> None:
+    def drop(self, node: Node, digest: str, answer: Answer) -> None:
         """Let a machine remove a copy."""
-        node.agent.drop.remote(digest)
+        self._calls.ask(node.agent.drop.remote(digest), answer)
+
+    def is_there(self, tree: Tree) -> bool:
+        """See :func:`ctv_engine.cluster.trees.is_there`."""
+        return is_there(tree)

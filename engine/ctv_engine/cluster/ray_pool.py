@@ -59,6 +59,8 @@ class RayPool:
         self._settings = settings
         self._context = multiprocessing.get_context("spawn")
         self._turn = threading.Lock()
+        self._sending = threading.Lock()
+        """Apart from the other: who takes in what the driver says must never wait for it."""
         self._workers: set[int] = set()
         self._inbox = Inbox()
         self._samples: queue.SimpleQueue[SampleRow] = queue.SimpleQueue()
@@ -153,7 +155,8 @@ class RayPool:
     def stop(self) -> None:
         """End the driver, and every worker with it."""
         self._ends.set()
-        self._tell(Quit())
+        # A driver that hangs takes in nothing: whoever tells it so may wait until it is killed.
+        threading.Thread(target=self._tell, args=(Quit(),), name="quit", daemon=True).start()
         process = self._process
         if process is not None:
             process.join(END_S)
@@ -164,11 +167,10 @@ class RayPool:
     # --- the driver's process -----------------------------------------------------------------
 
     def _tell(self, command: ToDriver) -> None:
-        with self._turn:
-            pipe = self._pipe
+        with self._sending:
             try:
-                if pipe is not None:
-                    pipe.send(command)
+                if self._pipe is not None:
+                    self._pipe.send(command)
                     return
             except (OSError, ValueError):  # its end is noticed by the thread that reads
                 pass
@@ -186,7 +188,7 @@ class RayPool:
             process.start()
             theirs.close()
             self._process = process
-            with self._turn:
+            with self._sending:
                 self._pipe = ours
             try:
                 while True:
@@ -243,8 +245,9 @@ class RayPool:
 
     def _lose_all(self, pipe: Connection) -> None:
         """Take every worker for lost with its driver."""
-        with self._turn:
+        with self._sending:
             self._pipe = None
+        with self._turn:
             lost = sorted(self._workers)
         pipe.close()
         self._places = ()

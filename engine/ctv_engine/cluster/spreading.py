@@ -16,7 +16,8 @@ LOOK_S = 10.0
 """So long a shared file system may take to show what the engine has just written."""
 KEPT_CHECKPOINTS = 2
 
-Then = Callable[[], None]
+Then = Callable[[str | None], None]
+"""Goes on with the files, or takes why there will be none."""
 
 
 class Caller(Protocol):
@@ -28,8 +29,11 @@ class Caller(Protocol):
     def fetch(self, node: Node, tree: Tree, answer: Answer) -> None:
         """Let a machine copy a tree."""
 
-    def drop(self, node: Node, digest: str) -> None:
+    def drop(self, node: Node, digest: str, answer: Answer) -> None:
         """Let a machine remove a copy."""
+
+    def is_there(self, tree: Tree) -> bool:
+        """Tell whether the engine's machine still has a tree."""
 
     def set_aside(self, node: Node, reason: str) -> None:
         """Use a machine no more until :meth:`take_back`."""
@@ -48,6 +52,7 @@ class _Held:
     missing: str | None = None
     looking: bool = False
     fetching: bool = False
+    dropping: bool = False
     waiting: list[Then] = field(default_factory=list)
 
 
@@ -69,15 +74,22 @@ class Spreading:
 
     def need(self, node: Node, trees: Sequence[Tree], nodes: Sequence[Node], then: Then) -> None:
         """Call ``then`` as soon as a machine has all of the trees; ``nodes`` are all machines."""
+
+        def go_on(reason: str | None) -> None:
+            if reason is None:
+                self.need(node, trees, nodes, then)
+            else:
+                then(reason)
+
         for tree in trees:
             held = self._get(node, tree)
             if held.path is None:
-                held.waiting.append(lambda: self.need(node, trees, nodes, then))
+                held.waiting.append(go_on)
                 others = nodes if self._files == "auto" else ()
                 for one in {node.node_id: node, **{n.node_id: n for n in others}}.values():
                     self._ask(self._get(one, tree))
                 return
-        then()
+        then(None)
 
     def path(self, node: Node, tree: Tree) -> Path:
         """Return where a tree is on a machine that has it.
@@ -92,8 +104,12 @@ class Spreading:
 
     def forget(self, node: Node) -> None:
         """Forget a machine that is gone."""
-        for key in [key for key in self._held if key[0] == node.node_id]:
-            del self._held[key]
+        mine = [held for held in self._held.values() if held.node.node_id == node.node_id]
+        for held in mine:
+            self._forget(held)
+        for held in mine:
+            if held.looking:  # others wait for what it would have said
+                self._decide(held.tree)
 
     def clear(self, node: Node, used: frozenset[str]) -> None:
         """Forget old checkpoints that nobody on a machine uses, with their copies."""
@@ -103,30 +119,37 @@ class Spreading:
             if node_id == node.node_id and held.tree.what == "checkpoint" and held.path is not None
         ]
         for held in kept[:-KEPT_CHECKPOINTS]:
-            if held.tree.digest not in used:
+            if held.tree.digest in used:
+                continue
+            if held.path == held.tree.directory:
                 del self._held[node.node_id, held.tree.digest]
-                if held.path != held.tree.directory:
-                    self._call.drop(node, held.tree.digest)
+            else:
+                self._drop(held)
 
     def look_again(self, node: Node) -> None:
         """Ask a machine that was set aside whether it sees by now what it could not see."""
         for held in list(self._held.values()):
             if held.node.node_id == node.node_id and held.missing and not held.looking:
                 held.missing = None
-                self._ask(held)
+                if self._call.is_there(held.tree):
+                    self._ask(held)
+                else:
+                    self._give_up(held)
 
     # --- one tree on one machine --------------------------------------------------------------
 
     def _get(self, node: Node, tree: Tree) -> _Held:
         key = (node.node_id, tree.digest)
-        if key not in self._held:
-            self._held[key] = _Held(node, tree)
+        held = self._held.get(key)
+        # The same content may be in two directories, of which one goes away before the other.
+        if held is None or (held.path == held.tree.directory != tree.directory):
+            held = self._held[key] = _Held(node, tree)
             if node.node_id == self._home:
-                self._held[key].path = tree.directory
-        return self._held[key]
+                held.path = tree.directory
+        return held
 
     def _ask(self, held: _Held) -> None:
-        if held.path is not None or held.looking or held.fetching or held.missing:
+        if held.path or held.looking or held.fetching or held.dropping or held.missing:
             return
         if self._files == "ship" or held.tree.what in self._copied:
             self._fetch(held)
@@ -135,6 +158,8 @@ class Spreading:
 
         def answer(reason: Any, error: Exception | None) -> None:
             held.looking = False
+            if not self._is_known(held):
+                return
             if error is not None:
                 reason = _words(error)
             if reason is None:
@@ -155,7 +180,9 @@ class Spreading:
         for one in elsewhere:
             if one.missing is None:
                 continue
-            if not shared:
+            if not self._call.is_there(tree):
+                self._give_up(one)
+            elif not shared:
                 one.missing = None
                 self._copied.add(tree.what)
                 self._fetch(one)
@@ -171,8 +198,12 @@ class Spreading:
 
         def answer(path: Any, error: Exception | None) -> None:
             held.fetching = False
+            if not self._is_known(held):
+                return
             if error is None:
                 self._found(held, Path(path))
+            elif not self._call.is_there(held.tree):
+                self._give_up(held)
             else:
                 held.missing = _words(error)
                 self._call.set_aside(
@@ -181,14 +212,45 @@ class Spreading:
 
         self._call.fetch(held.node, held.tree, answer)
 
+    def _drop(self, held: _Held) -> None:
+        # Calls of a machine's actor may overtake each other: no copy is asked for until it is gone.
+        held.path, held.dropping = None, True
+
+        def answer(_: Any, error: Exception | None) -> None:
+            if not self._is_known(held):
+                return
+            held.dropping = False
+            if held.waiting:
+                self._ask(held)
+            else:
+                self._forget(held)
+
+        self._call.drop(held.node, held.tree.digest, answer)
+
     def _found(self, held: _Held, path: Path) -> None:
-        held.path, held.missing = path, None
+        held.path = path
+        self._settle(held, None)
+
+    def _give_up(self, held: _Held) -> None:
+        """Take a tree for gone everywhere: no machine can be blamed for what the engine's lacks."""
+        self._forget(held)
+        self._settle(held, f"the {held.tree.what} is gone: {held.tree.directory}")
+
+    def _settle(self, held: _Held, reason: str | None) -> None:
+        held.missing = None
         mine = [one for one in self._held.values() if one.node.node_id == held.node.node_id]
         if held.node.state == "set aside" and not any(one.missing for one in mine):
             self._call.take_back(held.node)
         waiting, held.waiting = held.waiting, []
         for then in waiting:
-            then()
+            then(reason)
+
+    def _forget(self, held: _Held) -> None:
+        del self._held[held.node.node_id, held.tree.digest]
+
+    def _is_known(self, held: _Held) -> bool:
+        """Tell whether an answer is still about a machine that is there."""
+        return self._held.get((held.node.node_id, held.tree.digest)) is held
 
 
 def _words(error: Exception) -> str:

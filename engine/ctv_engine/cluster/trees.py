@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ from ctv_engine.suite import SuiteError, read_suite
 
 PIECE_BYTES = 8 * 2**20
 POLL_S = 0.5
+IN_THE_WAY_S = 10.0
+"""So long a copy may be in the way that is broken, but in use, or is about to be removed."""
 KEPT_S = 86_400.0
 """Copies that nobody used for a day make room when the next engine comes."""
 
@@ -54,7 +57,7 @@ def files_of(directory: Path) -> dict[str, int]:
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: no such directory")
     found: list[str] = []
-    for root, folders, names in os.walk(directory):
+    for root, folders, names in os.walk(directory, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(root).relative_to(directory)
         found += [str(below / name) for name in names if not name.startswith(".")]
@@ -116,6 +119,11 @@ def look(tree: Tree, patience_s: float) -> str | None:
             return None
 
 
+def is_there(tree: Tree) -> bool:
+    """Tell whether the engine's machine still has all of a tree's files."""
+    return tree.directory.is_dir() and all((tree.directory / name).exists() for name in tree.files)
+
+
 class Shelf:
     """Copies of trees on one machine, under their digests.
 
@@ -131,8 +139,9 @@ class Shelf:
         """
         self.root = root or Path(tempfile.gettempdir()) / f"ctv-tui-{os.getuid()}"
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.root.stat().st_uid != os.getuid():
-            raise PermissionError(f"{self.root} belongs to another user")
+        found = self.root.lstat()
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+            raise PermissionError(f"{self.root} is not a directory of this user; remove it")
         self._locks: dict[str, int] = {}
         for path in self.root.iterdir():
             with contextlib.suppress(OSError):
@@ -140,14 +149,19 @@ class Shelf:
                     _remove_unused(path)
 
     def find(self, tree: Tree) -> Path | None:
-        """Return a copy that is there already; it is in use from then on."""
+        """Return a copy that is there already and whole; it is in use from then on."""
         place = self.root / tree.digest
+        lock = self._locks.pop(tree.digest, -1)
         try:
-            if tree.digest not in self._locks:
-                self._locks[tree.digest] = _lock(place)
+            if lock < 0:
+                lock = _lock(place)
+                check(tree, place)  # temporary files are cleaned up, file by file
             os.utime(place)
         except OSError:
+            if lock >= 0:
+                os.close(lock)
             return None
+        self._locks[tree.digest] = lock
         return place
 
     def copy(self, tree: Tree, contents: Iterator[bytes]) -> Path:
@@ -171,13 +185,18 @@ class Shelf:
                 with (partial / name).open("ab") as file:
                     file.write(content)
             check(tree, partial)
+            end = time.monotonic() + IN_THE_WAY_S
             while place is None:
                 try:
                     place = partial.rename(self.root / tree.digest)
                 except OSError as error:
                     if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                         raise
-                    place = self.find(tree)  # another engine was quicker
+                    place = self.find(tree)  # another engine was quicker, or left a broken one
+                    if place is None and not _make_room(self.root / tree.digest):
+                        if time.monotonic() > end:
+                            raise
+                        time.sleep(POLL_S)
                 else:
                     self._locks[tree.digest], lock = lock, -1
         finally:
@@ -191,8 +210,7 @@ class Shelf:
         lock = self._locks.pop(tree_digest, None)
         if lock is not None:
             os.close(lock)
-        with contextlib.suppress(OSError):
-            _remove_unused(self.root / tree_digest)
+        _make_room(self.root / tree_digest)
 
 
 def _lock(directory: Path) -> int:
@@ -210,6 +228,17 @@ def _lock(directory: Path) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def _make_room(directory: Path) -> bool:
+    """Remove a directory unless somebody uses it; tell whether it is gone."""
+    try:
+        _remove_unused(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _remove_unused(directory: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from clusters import TOKEN, FakeCluster, machines
+from clusters import AHEAD_S, TOKEN, FakeCluster, beginning_with, machines
+
+CLOCK = f"import time\nnow = time.time\ntime.time = lambda: now() + {AHEAD_S}\n"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,7 +20,10 @@ def token() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[FakeCluster]:
-    running = FakeCluster(machines("node1", "node2", "node3"))
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCluster]:
+    nodes = machines("node1", "node2", "node3")
+    clock = beginning_with(CLOCK, tmp_path_factory.mktemp("ahead") / "site")
+    nodes[2]["env_vars"] = {"PYTHONPATH": clock}
+    running = FakeCluster(nodes)
     yield running
     running.end()

@@ -6,11 +6,13 @@ import json
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import pytest
-from clusters import FakeCluster, machines
+from clusters import FakeCluster, beginning_with, machines
 from engine_run import EngineRun
 
 from ctv_engine.cluster.connecting import resolve
@@ -56,6 +58,12 @@ def test_settings_that_can_not_be(values: dict[str, Any]) -> None:
         Settings(db="x.db", suite="s", checkpoint_dir="c", **values)
 
 
+OTHER_VERSIONS = """
+import ray._private.utils
+ray._private.utils.compute_version_info = lambda: ("2.0.1", "3.9.9")
+"""
+
+
 @pytest.mark.cluster
 def test_no_gpu_no_token_and_other_versions(
     tmp_path: Path, suite: Any, checkpoints: list[Path], monkeypatch: pytest.MonkeyPatch
@@ -95,6 +103,14 @@ def test_no_gpu_no_token_and_other_versions(
         assert found.returncode == 1
         (line,) = (f for f in json.loads(found.stdout)["findings"] if f["check"] == "cluster")
         assert line["level"] == "fail" and "old: it has transformers 4.0.0" in line["text"]
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONPATH", beginning_with(OTHER_VERSIONS, tmp_path / "site"))
+            patch.setenv("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported
+            assert refusal("cpu") == (
+                f"error: Ray at {cluster.address}: the head has Ray {version('ray')}, this machine"
+                f" 2.0.1 and Python {python_version()}, this machine 3.9.9; install the same"
+                " versions on both"
+            )
         monkeypatch.delenv("RAY_AUTH_TOKEN")
         monkeypatch.setenv("HOME", str(tmp_path))
         assert "needs a token: copy ~/.ray/auth_token" in refusal("cpu")

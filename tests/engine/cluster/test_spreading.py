@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ctv_engine.cluster.trees import Tree
 from ctv_engine.runtime.messages import TimedSpan, UnitDone
 
 HOME = "id-home"
+ON = "goes on"
 
 
 class Desk:
@@ -26,6 +28,7 @@ class Desk:
         self.waiting: list[Any] = []
         self.done: list[str] = []
         self.looked: list[str] = []
+        self.gone: set[str] = set()
         self.dropped: list[tuple[str, str]] = []
 
     def look(self, node: Node, tree: Tree, patience_s: float, answer: Answer) -> None:
@@ -38,8 +41,12 @@ class Desk:
         error = OSError(28, "No space left on device") if node.host in self.full else None
         self.waiting.append(lambda: answer(Path("/copies") / tree.digest, error))
 
-    def drop(self, node: Node, digest: str) -> None:
+    def drop(self, node: Node, digest: str, answer: Answer) -> None:
         self.dropped.append((node.host, digest))
+        self.waiting.append(lambda: answer(None, None))
+
+    def is_there(self, tree: Tree) -> bool:
+        return tree.digest not in self.gone
 
     def set_aside(self, node: Node, reason: str) -> None:
         node.state, node.reason = "set aside", reason
@@ -49,7 +56,9 @@ class Desk:
 
     def need(self, host: str, tree: Tree) -> None:
         node = self.node(host)
-        self.spreading.need(node, [tree], self.nodes, lambda: self.done.append(f"{host} goes on"))
+        self.spreading.need(
+            node, [tree], self.nodes, lambda reason: self.done.append(f"{host} {reason or ON}")
+        )
 
     def node(self, host: str) -> Node:
         return next(node for node in self.nodes if node.host == host)
@@ -119,6 +128,7 @@ def test_old_copies_make_room_but_never_those_in_use() -> None:
         desk.need("a", tree(number))
         desk.settle()
     desk.spreading.clear(desk.node("a"), frozenset({"d2"}))
+    desk.settle()
     assert desk.dropped == [("a", "d1"), ("a", "d3")]
     shared = Desk("auto", {"a", "b"})
     for number in range(1, 6):
@@ -128,6 +138,76 @@ def test_old_copies_make_room_but_never_those_in_use() -> None:
     assert shared.dropped == [], "what is shared is nobody's to drop"
     with pytest.raises(KeyError):
         shared.spreading.path(shared.node("a"), tree(1))
+
+
+@pytest.mark.parametrize("files", ["auto", "shared", "ship"])
+def test_no_machine_is_blamed_for_what_the_engine_has_no_more(files: Any) -> None:
+    """A checkpoint that failed, or was done without this machine, while it looked or copied."""
+    desk = Desk(files, {"a"}, full=("a", "b"))
+    desk.need("b", tree())
+    desk.gone.add("d1")
+    desk.settle()
+    assert desk.done[-1] == "b the checkpoint is gone: /run/1"
+    assert [node.state for node in desk.nodes] == ["joined"] * 3
+
+
+def test_a_machine_is_back_when_what_it_lacked_is_gone_everywhere() -> None:
+    desk = Desk("shared", {"a"})
+    desk.need("b", tree())
+    desk.settle()
+    assert desk.node("b").state == "set aside"
+    desk.gone.add("d1")
+    desk.spreading.look_again(desk.node("b"))
+    assert desk.node("b").state == "joined"
+    assert desk.done == ["b the checkpoint is gone: /run/1"]
+
+
+@pytest.mark.parametrize("files", ["auto", "ship"])
+def test_a_machine_that_left_while_it_looked_or_copied_stays_away(files: Any) -> None:
+    desk = Desk(files, set(), full=("a",))
+    desk.need("a", tree())
+    desk.node("a").state = "left"
+    desk.spreading.forget(desk.node("a"))
+    desk.settle()
+    assert desk.node("a").state == "left" and "a goes on" not in desk.done
+
+
+def test_nobody_waits_for_what_a_machine_that_left_would_have_seen() -> None:
+    desk = Desk("auto", set())
+    desk.need("a", tree())
+    look_of_a, look_of_b = sorted(desk.waiting, key=lambda _: desk.looked.pop(0))
+    desk.waiting.clear()
+    look_of_a()
+    assert desk.done == []
+    desk.spreading.forget(desk.node("b"))
+    assert desk.done == ["copy to a"]
+    look_of_b()
+    desk.settle()
+    assert desk.done == ["copy to a", "a goes on"]
+
+
+def test_what_is_being_dropped_is_copied_again_after_that() -> None:
+    """Calls of one actor may overtake each other."""
+    desk = Desk("ship", set())
+    for number in range(1, 4):
+        desk.need("a", tree(number))
+        desk.settle()
+    desk.spreading.clear(desk.node("a"), frozenset())
+    desk.done.clear()
+    desk.need("a", tree(1))
+    assert desk.dropped == [("a", "d1")] and desk.done == []
+    desk.settle()
+    assert desk.done == ["copy to a", "a goes on"]
+
+
+def test_equal_weights_in_two_directories_are_read_from_the_one_that_is_asked_for() -> None:
+    desk = Desk("auto", {"a", "b"})
+    first, second = tree(1), replace(tree(1), directory=Path("/run/2"))
+    for one in (first, second):
+        for host in ("home", "a"):
+            desk.need(host, one)
+            desk.settle()
+            assert desk.spreading.path(desk.node(host), one) == one.directory
 
 
 def test_machines_have_names_of_their_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +107,43 @@ def test_two_engines_that_copy_at_the_same_time_share_one_copy(tree: Tree, tmp_p
     assert place.is_dir(), "both have it locked"
     one.drop(tree.digest)
     assert not place.exists()
+
+
+def test_folders_behind_links_are_copied(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "picture").write_bytes(b"picture")
+    (tree.directory / "images").symlink_to(tmp_path / "elsewhere")
+    linked = files_tree("suite", tree.directory)
+    copy = Shelf(tmp_path / "shelf").copy(linked, contents(linked))
+    assert (copy / "images" / "picture").read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize("harm", ["cut", "removed"])
+def test_a_copy_that_was_damaged_is_made_anew(harm: str, tree: Tree, tmp_path: Path) -> None:
+    """Temporary files are cleaned up file by file, after an engine has ended."""
+    earlier = Shelf(tmp_path / "shelf")
+    place = earlier.copy(tree, contents(tree))
+    if harm == "cut":
+        os.truncate(place / "large", 1)
+    else:
+        (place / "deep" / "small").unlink()
+    later = Shelf(tmp_path / "shelf")
+    assert later.find(tree) is None
+    threading.Timer(0.2, earlier.drop, [tree.digest]).start()  # until then it is in use
+    assert later.copy(tree, contents(tree)) == place
+    assert (place / "large").stat().st_size == PIECE_BYTES + 3
+    assert list(later.root.iterdir()) == [place]
+
+
+def test_a_shelf_is_never_somewhere_else(tmp_path: Path) -> None:
+    """Anybody may put a link among the temporary files; what it leads to is not ours to clear."""
+    mine = tmp_path / "mine" / "thesis"
+    mine.mkdir(parents=True)
+    os.utime(mine, (0, 0))
+    (tmp_path / "shelf").symlink_to(tmp_path / "mine")
+    with pytest.raises(PermissionError, match="not a directory of this user"):
+        Shelf(tmp_path / "shelf")
+    assert mine.is_dir()
 
 
 def test_only_the_files_of_a_tree_are_given_away(tree: Tree) -> None:

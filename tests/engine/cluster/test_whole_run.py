@@ -10,15 +10,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tiny
-from engine_run import ANSWERS, EngineRun
+from clusters import AHEAD_S
+from engine_run import ANSWERS, EngineRun, wait_until
 
+from ctv_engine.cluster.messages import ClusterSettings
+from ctv_engine.cluster.ray_pool import RayPool
+from ctv_engine.cluster.trees import files_tree
+from ctv_engine.runtime.answering import WorkerSettings
+from ctv_engine.runtime.messages import (
+    Batch,
+    Checkpoint,
+    Heartbeat,
+    Unit,
+    UnitDone,
+    WorkerLost,
+    WorkerReady,
+)
 from ctv_engine.settings import Settings
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 KILLS = 10
 DETECTED_S = 5.0
+FEW, MANY = 20, 170
+OVERHEAD_S = 0.005
 
 
 def settings_for(place: Path, suite: Any, **changes: Any) -> Settings:
@@ -69,14 +86,119 @@ def test_the_answers_are_those_of_one_machine(
     assert hosts == {"head", "node1", "node2", "node3"}
     nodes = run.query("SELECT host, slots, clock_offset_s, clock_error_s, reason FROM nodes")
     assert {row[0] for row in nodes} == hosts
-    for _, slots, offset_s, error_s, reason in nodes:
+    for host, slots, offset_s, error_s, reason in nodes:
         assert slots == 1 and reason is None
-        assert abs(offset_s) <= error_s + 0.05 and 0 < error_s < 1.0
+        ahead_s = AHEAD_S if host == "node3" else 0.0
+        assert abs(offset_s - ahead_s) <= error_s + 0.05 and 0 < error_s < 1.0
     copies = run.query("SELECT count(*) FROM events WHERE message LIKE '%gets a copy of the%'")
     assert copies[0][0] >= 2, "what is shipped is told"
     samples = run.query("SELECT DISTINCT host, gpu_uuid, status FROM gpu_samples ORDER BY 1")
     assert {(host, uuid) for host, uuid, _ in samples} <= {(h, f"cpu-{h}-0") for h in hosts}
     assert run.query("SELECT DISTINCT e.state FROM evaluations e") == [("done",)]
+
+
+class Worker:
+    """One worker of a cluster without an engine."""
+
+    def __init__(self, address: str, place: str, suite: Any, checkpoint: Path) -> None:
+        worker = WorkerSettings(device="", dtype="auto", processor=None)
+        suites = {suite.directory: suite.digest}
+        self.pool = RayPool(ClusterSettings(address, worker, 1, "auto", 10.0, suites))
+        self.checkpoint = files_tree("checkpoint", checkpoint)
+        self.suite = suite
+        self.units = 0
+        wait_until(lambda: place in self.pool.capacity(), place)
+        self.pool.start(1, place)
+        self.pid = self.next(WorkerReady).pid
+
+    def next(self, kind: Any) -> Any:
+        """Return the next message of a kind, none other but a heartbeat before it."""
+
+        def found() -> Any:
+            messages = [message for _, message in self.pool.receive(0.5)]
+            messages = [message for message in messages if not isinstance(message, Heartbeat)]
+            assert all(isinstance(message, kind) for message in messages), messages
+            return messages
+
+        (message,) = wait_until(found, str(kind))
+        return message
+
+    def answer(self) -> UnitDone:
+        """Have the worker answer a batch of one item in closed form."""
+        self.units += 1
+        items = self.suite.items[:1]
+        datasets = tuple(d for d in self.suite.datasets if d.name == items[0].dataset)
+        batch = Batch(1, tuple(items), datasets, self.suite.directory)
+        checkpoint = Checkpoint(1, 1, self.checkpoint.directory, self.checkpoint.digest)
+        self.pool.send(1, Unit(self.units, 1, checkpoint, "closed", batch, 1))
+        done = self.next(UnitDone)
+        assert isinstance(done, UnitDone) and len(done.results) == 1
+        return done
+
+
+def test_one_worker_far_away(cluster: Any, suite: Any, checkpoints: list[Path]) -> None:
+    worker = Worker(cluster.address, "node3/cpu:0", suite, checkpoints[0])
+    try:
+        a_clock_that_is_ahead_moves_nothing(worker)
+        a_batch_costs_the_engine_little(worker)
+        a_driver_that_is_killed_leaves_nothing(worker)
+    finally:
+        worker.pool.stop()
+
+
+def a_clock_that_is_ahead_moves_nothing(worker: Worker) -> None:
+    asked_at = time.time()
+    done = worker.answer()
+    answered_at = time.time()
+    nodes = {node.host: node for node in worker.pool.nodes()}
+    offset_s, error_s = nodes["node3"].clock_offset_s, nodes["node3"].clock_error_s
+    assert offset_s is not None and error_s is not None
+    assert abs(offset_s - AHEAD_S) <= error_s + 0.05 and error_s < 10.0
+    times = [at for span in done.spans for at in (span.started_at, span.ended_at)]
+    assert times and asked_at - error_s <= min(times) <= max(times) <= answered_at + error_s
+    assert worker.pid is not None
+    worker.pool.watch_process(1, "cpu-node3-0", worker.pid)
+    sample, *_ = wait_until(
+        lambda: [one for one in worker.pool.drain() if one.host == "node3"], "a reading"
+    )
+    assert asked_at - error_s <= sample.at <= time.time() + error_s
+
+
+def a_batch_costs_the_engine_little(worker: Worker) -> None:
+    processes = [psutil.Process(), driver()]  # ours is the coordinator's
+
+    def spent_s(batches: int) -> float:
+        def now() -> float:
+            times = [process.cpu_times() for process in processes]
+            return sum(time.user + time.system for time in times)
+
+        before = now()
+        for _ in range(batches):
+            worker.answer()
+        return now() - before
+
+    few, many = spent_s(FEW), spent_s(MANY)
+    per_batch_s = (many - few) / (MANY - FEW)
+    print(f"{per_batch_s * 1e3:.2f} ms per batch")
+    assert 0 < per_batch_s < OVERHEAD_S
+
+
+def a_driver_that_is_killed_leaves_nothing(worker: Worker) -> None:
+    """A coordinator that is killed ends its driver, too: both leave it to Ray to clear up."""
+    assert worker.pid is not None
+    process = psutil.Process(worker.pid)
+    driver().kill()
+    assert worker.next(WorkerLost).blameless
+    wait_until(lambda: not process.is_running(), "the worker's end")
+    wait_until(lambda: "node3/cpu:0" in worker.pool.capacity(), "the GPU is free again")
+
+
+def driver() -> psutil.Process:
+    """Return the process of this one's pool."""
+    (found,) = [
+        one for one in psutil.Process().children() if "--multiprocessing-fork" in one.cmdline()
+    ]
+    return found
 
 
 def test_machines_that_die_and_come_back_change_nothing(
