@@ -51,10 +51,10 @@ class WorkerActor:
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        """Begin to serve; a GPU is the one that Ray has made visible."""
+        """Begin to serve; a GPU is the one that Ray has assigned."""
         self._channel = _Channel()
         if settings.device.startswith("cuda"):
-            settings = replace(settings, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
+            settings = replace(settings, visible=assigned_gpus())
         if settings.own_cache:
             settings = replace(settings, cache_directory=default_cache())
         thread = threading.Thread(target=self._serve, args=(settings,), name="worker", daemon=True)
@@ -75,6 +75,17 @@ class WorkerActor:
     def take(self, unit: Unit) -> None:
         """Queue a unit."""
         self._channel.units.put(unit)
+
+
+def assigned_gpus() -> str | None:
+    """Return the GPUs that Ray has assigned to this process, as CUDA_VISIBLE_DEVICES has them.
+
+    That variable itself says nothing of it where training code has told Ray to leave it alone
+    (RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES).
+    """
+    import ray
+
+    return ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"]) or None
 
 
 class NodeActor:

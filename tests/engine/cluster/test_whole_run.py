@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import tiny
-from clusters import AHEAD_S
+from clusters import AHEAD_S, ENVIRONMENT
 from engine_run import ANSWERS, EngineRun, wait_until
 
 from ctv_engine.cluster.messages import ClusterSettings
@@ -199,6 +202,18 @@ def driver() -> psutil.Process:
         one for one in psutil.Process().children() if "--multiprocessing-fork" in one.cmdline()
     ]
     return found
+
+
+def test_each_worker_finds_the_gpu_that_ray_assigned(cluster: Any) -> None:
+    script = Path(__file__).with_name("assigned.py")
+    command = [sys.executable, str(script), cluster.address]
+    known = os.environ | ENVIRONMENT
+    asked = subprocess.run(command, capture_output=True, text=True, env=known, timeout=120)
+    assert asked.returncode == 0, asked.stderr
+    given = json.loads(asked.stdout.splitlines()[-1])
+    gpus = [gpu for gpu, _ in given]
+    assert set(gpus) == {"0", "1", "2", "3"}
+    assert [visible for _, visible in given] == [None, None, *gpus[2:]]
 
 
 def test_machines_that_die_and_come_back_change_nothing(
