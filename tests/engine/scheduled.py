@@ -79,14 +79,19 @@ class Clocked:
         """End a unit that kept its device busy for so long; the clock is set by the test."""
         self.scheduler.complete(unit.unit_id, spent(unit, seconds))
 
-    def live(self, *workers: int, seconds: float) -> list[str]:
-        """Let time pass in which these workers send heartbeats; return what became overdue."""
+    def live(self, *workers: int, seconds: float, waits: bool = False) -> list[str]:
+        """Let time pass in which these workers send heartbeats; return what became overdue.
+
+        ``waits``: files are on their way to them.
+        """
         found: list[str] = []
         end = self.now + seconds
         while self.now < end:
             self.now += 1.0
             for worker in workers:
                 self.scheduler.beat(worker)
+                if waits:
+                    self.scheduler.wait(worker)
             found = [f"{late.worker_id}: {late.reason}" for late in self.scheduler.overdue()]
             if found:
                 break

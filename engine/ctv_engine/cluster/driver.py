@@ -56,7 +56,8 @@ PROBE_S = 1.5
 class _Worker:
     """A worker's actor. ``units`` are under way, with the digests of their checkpoints.
 
-    ``asked_at`` is when Ray was asked for it; it has ``begun`` when it has said something.
+    ``asked_at`` is when Ray was asked for it; it has ``begun`` when it has said something. Those
+    of the units in ``coming`` lack files.
     """
 
     node: Node
@@ -68,6 +69,12 @@ class _Worker:
     ready: bool = False
     pid: int | None = None
     units: dict[int, str] = field(default_factory=dict)
+    coming: set[int] = field(default_factory=set)
+
+    @property
+    def waits(self) -> bool:
+        """Whether what it has to do next lacks files, so that time is not its own."""
+        return self.asked_at is None or next(iter(self.units), None) in self.coming
 
 
 def run_driver(pipe: Connection, settings: ClusterSettings) -> None:
@@ -126,7 +133,7 @@ class Driver:
             if looked_at - spoke_at >= HEARTBEAT_S:
                 spoke_at = looked_at
                 with self._turn:
-                    self._speak_for_beginners(spoke_at)
+                    self._speak_for_those_who_wait(spoke_at)
 
     def _send(self, message: FromDriver) -> None:
         """Tell the coordinator; a refusal is the last that it hears."""
@@ -236,8 +243,10 @@ class Driver:
             self._send(Said(worker_id, UnitFailed(unit.unit_id, _fault(unit), _words(error))))
             return
         worker.units[unit.unit_id] = trees[0].digest
+        worker.coming.add(unit.unit_id)
 
         def then(reason: str | None) -> None:
+            worker.coming.discard(unit.unit_id)
             if self._workers.get(worker_id) is not worker or worker.handle is None:
                 return
             if reason is not None:
@@ -257,14 +266,17 @@ class Driver:
     def _are_up(self, node: Node) -> list[bool]:
         return [worker.ready for worker in self._workers.values() if worker.node is node]
 
-    def _speak_for_beginners(self, now: float) -> None:
+    def _speak_for_those_who_wait(self, now: float) -> None:
         """Say of workers that wait for files or for a process that they live; not for ever."""
         late: list[int] = []
         for worker_id, worker in self._workers.items():
-            if worker.asked_at is not None and now - worker.asked_at > BEGIN_S:
-                late += [] if worker.begun else [worker_id]
-            elif not worker.begun:
-                self._send(Said(worker_id, Heartbeat()))
+            if worker.begun:
+                if worker.waits:
+                    self._send(Said(worker_id, Heartbeat(waits=True)))
+            elif worker.asked_at is None or now - worker.asked_at <= BEGIN_S:
+                self._send(Said(worker_id, Heartbeat(worker.waits)))
+            else:
+                late.append(worker_id)
         for worker_id in late:
             self._end(worker_id)
         if late:  # where something else has the GPU, there is a place less

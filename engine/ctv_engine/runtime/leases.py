@@ -55,6 +55,7 @@ class Lease:
     loads: bool
     began: float | None = None
     predicted_s: float | None = None
+    late_at: float = math.inf
     deadline: float = math.inf
     copied: bool = False
     twin: int | None = None
@@ -118,6 +119,19 @@ class LeaseBook:
         if worker_id in self._workers:
             self._workers[worker_id].heard_at = now - self._paused_s
 
+    def wait(self, worker_id: int, now: float) -> None:
+        """Note that files are on their way to a worker: what it has to do begins only now."""
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            return
+        at = now - self._paused_s
+        if worker.ready_by is not None:
+            worker.ready_by = at + UNKNOWN_FACTOR * self._patience.hang_s
+        for lease in worker.held.values():
+            if lease.began is not None:
+                self._not_late(lease)
+                self._begin(lease, at)
+
     def leave(self, worker_id: int) -> list[Lease]:
         """Forget a worker; return the leases that it held."""
         worker = self._workers.pop(worker_id, None)
@@ -164,8 +178,8 @@ class LeaseBook:
         lease.predicted_s = expected_s * max(1.0, self._elapsed.value or 1.0)
         if lease.loads:
             lease.predicted_s += self._loading_s or 0.0
-        late_at = lease.began + LATE_FLOOR_S + LATE_FACTOR * lease.predicted_s
-        heapq.heappush(self._late_heap, (late_at, unit_id))
+        lease.late_at = lease.began + LATE_FLOOR_S + LATE_FACTOR * lease.predicted_s
+        heapq.heappush(self._late_heap, (lease.late_at, unit_id))
 
     def get(self, unit_id: int) -> Lease | None:
         """Return a lease."""
@@ -240,7 +254,9 @@ class LeaseBook:
         while self._late_heap and self._late_heap[0][0] <= now:
             _, unit_id = heapq.heappop(self._late_heap)
             lease = self._leases.get(unit_id)
-            if lease is not None and not lease.copied and not lease.void:
+            if lease is None or lease.late_at > now:  # it waited for files meanwhile
+                continue
+            if not lease.copied and not lease.void:
                 self._late.setdefault(lease.unit.evaluation_id, {})[unit_id] = lease
         return {number: late.values() for number, late in self._late.items()}
 

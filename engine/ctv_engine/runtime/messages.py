@@ -136,7 +136,12 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The worker's process is alive; whether its work goes on is for its deadline to tell."""
+    """The worker's process is alive; whether its work goes on is for its deadline to tell.
+
+    ``waits``: files that it needs are still on their way to its machine.
+    """
+
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

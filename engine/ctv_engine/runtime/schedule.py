@@ -140,6 +140,10 @@ class Scheduler:
         """Note that a worker's process is alive."""
         self._book.beat(worker_id, self._clock())
 
+    def wait(self, worker_id: int) -> None:
+        """Note that files are on their way to a worker; that time is not its work's."""
+        self._book.wait(worker_id, self._clock())
+
     def overdue(self) -> list[Overdue]:
         """Return the workers to be ended and, by :meth:`lose`, written off."""
         return self._book.overdue(self._clock())

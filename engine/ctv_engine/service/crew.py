@@ -107,7 +107,10 @@ class Crew:
         """Take in what workers say; a heartbeat counts even while nothing can be written."""
         for worker_id, message in self._pool.receive(timeout_s):
             self._scheduler.beat(worker_id)
-            if not isinstance(message, Heartbeat):
+            if isinstance(message, Heartbeat):
+                if message.waits:
+                    self._scheduler.wait(worker_id)
+            else:
                 self._soon(self._on_message, worker_id, message)
 
     def feed(self) -> None:

@@ -60,14 +60,27 @@ def test_a_worker_that_waits_for_its_place_is_neither_silent_nor_waited_for_for_
     desk.add(1)  # its files are on the way
     desk.add(2, handle="two", asked_at=1000.0)
     desk.add(3, handle="three", asked_at=1000.0, begun=True)
-    desk.driver._speak_for_beginners(1000.0 + BEGIN_S)
-    assert desk.did == [Said(1, Heartbeat()), Said(2, Heartbeat())]
+    desk.driver._speak_for_those_who_wait(1000.0 + BEGIN_S)
+    assert desk.did == [Said(1, Heartbeat(waits=True)), Said(2, Heartbeat())]
     desk.did.clear()
-    desk.driver._speak_for_beginners(1001.0 + BEGIN_S)
+    desk.driver._speak_for_those_who_wait(1001.0 + BEGIN_S)
     heartbeat, killed, looked, said = desk.did
-    assert (heartbeat, killed, looked) == (Said(1, Heartbeat()), "two killed", "looked round")
+    assert heartbeat == Said(1, Heartbeat(waits=True))
+    assert (killed, looked) == ("two killed", "looked round")
     assert said.worker_id == 2 and isinstance(said.message, WorkerLost)
     assert said.message.blameless and "another job may have its GPU" in said.message.reason
+
+
+def test_time_in_which_files_are_on_their_way_is_not_the_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(monkeypatch)
+    under_way = {7: "digest", 8: "other"}
+    desk.add(1, handle="one", asked_at=1.0, begun=True, units=dict(under_way), coming={8})
+    desk.add(2, handle="two", asked_at=1.0, begun=True, units=dict(under_way), coming={7, 8})
+    desk.add(3, handle="three", asked_at=1.0, begun=True)
+    desk.driver._speak_for_those_who_wait(2.0)
+    assert desk.did == [Said(2, Heartbeat(waits=True))]
 
 
 def test_a_driver_that_can_not_obey_says_so_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:

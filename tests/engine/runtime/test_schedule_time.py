@@ -258,6 +258,33 @@ def test_a_heartbeat_does_not_excuse_a_stuck_unit() -> None:
     assert clocked.live(1, seconds=2 * allowed) == [f"1: stuck in batch 7 for {allowed + 1:.0f} s"]
 
 
+def test_time_in_which_files_are_on_their_way_counts_against_no_unit() -> None:
+    clocked = Clocked()
+    clocked.scheduler.join(1)
+    assert clocked.live(1, seconds=1000, waits=True) == [], "for a processor"
+    clocked.scheduler.ready(1)
+    clocked.add([batch(7)])
+    clocked.lease(1)
+    assert clocked.live(1, seconds=1000, waits=True) == [], "for weights"
+    allowed = UNKNOWN_FACTOR * 100
+    assert clocked.live(1, seconds=allowed) == []
+    assert clocked.live(1, seconds=2) == [f"1: stuck in batch 7 for {allowed + 1:.0f} s"]
+
+
+def test_a_unit_whose_files_are_on_their_way_is_not_late() -> None:
+    clocked, _ = measured()
+    held = clocked.lease(1)
+    for _ in range(60):
+        assert clocked.live(1, 2, seconds=1, waits=True) == []
+    quick = clocked.lease(2)
+    clocked.live(2, seconds=SECONDS)
+    clocked.complete(quick, SECONDS)
+    assert clocked.scheduler.lease(2) is None, "no second copy"
+    clocked.now += LATE_FLOOR_S + LATE_FACTOR * SECONDS
+    copy = clocked.lease(2)
+    assert copy.batch == held.batch
+
+
 def test_the_deadline_follows_the_expected_cost_but_never_under_the_floor() -> None:
     for seconds, allowed in ((1.0, 100.0), (50.0, DEADLINE_FACTOR * 50.0)):
         batches = [batch(n) for n in range(2)]
