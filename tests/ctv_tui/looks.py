@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # waiting.py lies there
+
 from driving import SIZES, app_showing, settled
 
 from ctv_tui.app import TABS
