@@ -19,9 +19,9 @@ types: $(VENV)/.installed
 contracts: $(VENV)/.installed
 	$(BIN)/lint-imports
 
-# Two processes; a file's tests stay together, for what they share.
+# Two processes; a file's tests stay together, for what they share, and long files come first.
 pytest: $(VENV)/.installed
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Judge, conversion and annotation with a real language model of 135 M parameters over HTTP: 130 MB, no GPU.
 test-llm: $(VENV)/.installed
