@@ -169,7 +169,7 @@ def saving_clause(report: LatencyReport | None) -> str:
         return ""
     text = f"; closed is {saving_words(saving)} than open"
     if closed.n != opened.n:
-        text += f" ({closed.n:,} closed items, {opened.n:,} open)"
+        text += f" ({closed.n:,} and {opened.n:,} items)"
     return text
 
 

@@ -47,7 +47,7 @@ def test_the_plain_text_of_a_small_run(tmp_path: Path, golden: Callable[[str, st
 
 def test_a_saving_over_other_items_says_how_many_they_are(snapshot: Snapshot, now: float) -> None:
     """The last open evaluation of the recording is under way: 134 of its 220 items."""
-    clause = "; closed is 79 % cheaper than open (220 closed items, 134 open)"
+    clause = "; closed is 79 % cheaper than open (220 and 134 items)"
     assert clause in plain_text(snapshot, now=now)
     assert clause in summary(snapshot, now)
 
