@@ -134,7 +134,7 @@ def test_a_score_that_a_judge_completes_is_logged_when_it_is_complete(
     board = tmp_path / "board"
 
     def answer(body: Any) -> dict[str, Any]:
-        wait_until(lambda: board.is_dir() and "ctv/open/other" in _logged(board))
+        wait_until(lambda: board.is_dir() and "ctv/open/other" in _logged(board), 60.0)
         return {"reason": "half of it", "score": 0.5}
 
     providers = ScriptedProvider(httpserver, answer).file(tmp_path / "j.toml", "other", "judge")
