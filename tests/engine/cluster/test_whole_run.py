@@ -229,7 +229,7 @@ def test_machines_that_die_and_come_back_change_nothing(
             checkpoint_dir=str(watched),
             pool=f"ray:{cluster.address}",
             node_silence_s=5.0,
-            silence_s=8.0,
+            silence_s=20.0,  # a busy machine starves others for seconds
         )
     )
     made = [tiny.save_checkpoint(watched / "checkpoint-1", 1, seed=1)]
@@ -270,5 +270,5 @@ def test_machines_that_die_and_come_back_change_nothing(
     events = run.query("SELECT message FROM events WHERE level = 'error' AND kind = 'cluster'")
     assert len([text for (text,) in events if " has left: " in text]) == KILLS
     assert run.query("SELECT count(*) FROM predictions WHERE status <> 'ok'") == [(0,)]
-    told = "SELECT 1 FROM events WHERE message LIKE ?"
-    assert run.query(told, f"worker on {host}/cpu:0 killed: no heartbeat for %")
+    (text,) = run.query("SELECT message FROM events WHERE message LIKE '%no heartbeat%'")
+    assert text[0].startswith(f"worker on {host}/cpu:0 killed: no heartbeat for ")

@@ -114,7 +114,7 @@ def test_killing_engine_and_workers_at_ten_moments_changes_nothing(
         batch_size=BATCH,
     )
     rng = random.Random(7)
-    moments = [0, *sorted(rng.sample(range(1, len(wanted) // 2), 9))]
+    moments = [0, *sorted(rng.sample(range(1, len(wanted) * 3 // 4), 9))]
     run = EngineRun(settings, forked=True)
     killed: set[int] = set()
     for number, moment in enumerate(moments):
